@@ -1,0 +1,47 @@
+.POSIX:
+
+PYTHON = .venv/bin/python
+BENCH = .venv/bin/bench
+PYTEST = $(PYTHON) -m pytest -n 2
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+
+setup: ## make .venv and install the project with all that its tests need
+	@python3 bootstrap.py
+
+# Exit code 3 says that some run failed, which the page shows as a row: so the page is made, and the code passed on.
+demo: setup ## run every method on drawn street scenes, 10 s each, and make the page
+	@$(BENCH) run --workload streets --methods all --budget 10s --seeds 1 --yes --results demo/results || code=$$?; \
+	[ "$${code:-0}" -eq 0 ] || [ "$$code" -eq 3 ] || exit "$$code"; \
+	$(BENCH) report --results demo/results --out demo/reports && exit "$${code:-0}"
+
+lint: setup ## ruff, its formatter and mypy
+	@$(PYTHON) -m ruff check --quiet
+	@$(PYTHON) -m ruff format --check --quiet
+	@$(PYTHON) -m mypy --no-error-summary
+
+test: lint ## lint, then all tests that need neither a browser nor patience
+	@$(PYTEST) -m "not browser and not slow"
+
+# pytest ends with 5 where no test bears the marks.
+test-all: test chromium ## the same, then the tests that are slow or open the page in Chromium
+	@$(PYTEST) -m "browser or slow" || [ $$? -eq 5 ]
+
+chromium:
+	@command -v chromium > /dev/null || command -v chromium-browser > /dev/null || \
+	{ [ "$$(id -u)" -eq 0 ] && command -v apt-get > /dev/null && echo "installing chromium …" && \
+	apt-get -qq -o DPkg::Lock::Timeout=300 update && DEBIAN_FRONTEND=noninteractive \
+	apt-get -qq -o DPkg::Lock::Timeout=300 install -y --no-install-recommends chromium > /dev/null; } || \
+	echo "no chromium here, and none can be installed: the tests that need it are skipped"
+
+speed: setup ## print what the measurements themselves cost (tests/speed)
+	@for file in tests/speed/*.py; do \
+	[ ! -e "$$file" ] || PYTHONPATH=. $(PYTHON) "$$file" || exit; \
+	done
+
+clean: ## remove caches and the demo's output; .venv and results stay
+	@rm -rf demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@find harness methods tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: help setup demo lint test test-all chromium speed clean

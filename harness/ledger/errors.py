@@ -1,0 +1,14 @@
+"""Errors a person can mend."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class BadInput(Exception):
+    """One line: where, what was found, what was expected, the nearest valid name. Commands exit with 2 on it."""
+
+
+def nearest(found: str, known: Iterable[str]) -> str:
+    """The ` (did you mean 'x'?)` that ends a message, or nothing when no known name is close."""
+    matches = get_close_matches(found, list(known), n=1, cutoff=0.6)
+    return f" (did you mean '{matches[0]}'?)" if matches else ""

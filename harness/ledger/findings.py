@@ -1,0 +1,79 @@
+"""What comes out of the engine's smaller verbs: data, teacher, verify."""
+
+from typing import Literal
+
+from harness.ledger.endings import Ending
+from harness.ledger.files import Value
+
+
+class Refusal(Value):
+    """Stands in OUT when a verb could not be carried out."""
+
+    format: Literal[1] = 1
+    ending: Ending
+    reason: str
+
+
+class SplitCount(Value):
+    """What was found of one split."""
+
+    name: str
+    expected: int
+    images: int
+    labels: int
+
+
+class DataReport(Value):
+    """What a data set holds and what is wrong with it."""
+
+    format: Literal[1] = 1
+    sha256: str
+    """Of the content: every image's and label's bytes in order."""
+    splits: tuple[SplitCount, ...]
+    class_share: tuple[float, ...]
+    """Of the labelled pixels of all splits, a class each."""
+    ignored_share: float
+    problems: tuple[str, ...]
+    """One line each; empty when the data set can be used."""
+
+
+class TeacherCard(Value):
+    """Stands beside a teacher's weights in the cache."""
+
+    format: Literal[1] = 1
+    recipe: str
+    """The digest of what it was made from: see ledger/teacher.py."""
+    sha256: str
+    miou: float
+    class_iou: tuple[float | None, ...]
+    iterations: int
+    parameters: int
+    device: str
+    wall_seconds: float
+    made: str
+    """UTC, ISO 8601."""
+
+
+class VectorResult(Value):
+    """One file of golden vectors."""
+
+    file: str
+    objective: str
+    values: int
+    """Numbers compared."""
+    worst_error: float
+    """The largest error as a share of its tolerance's scale."""
+    tolerance: float
+    problem: str | None
+    """What does not match; null when all does."""
+
+
+class VerifyReport(Value):
+    """Golden vectors against the shipped implementations."""
+
+    format: Literal[1] = 1
+    results: tuple[VectorResult, ...]
+    left_out: tuple[str, ...]
+    """Files of methods that this version does not ship."""
+    unknown: tuple[str, ...]
+    """Files whose name or content fits nothing known."""

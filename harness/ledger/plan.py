@@ -1,0 +1,177 @@
+"""From budgets and costs to iterations: the only place where one becomes the other."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from harness.ledger.budget import Budget, Unit
+from harness.ledger.cost import Cost
+from harness.ledger.endings import Mark
+from harness.ledger.errors import BadInput
+from harness.ledger.files import Value, sha256
+from harness.ledger.findings import Refusal
+from harness.ledger.method import ResolvedMethod
+from harness.ledger.rules import EPOCHS_FACTOR, RULES_VERSION, SHORTEST_ITERATIONS
+from harness.ledger.spec import Ground, Pace, PlannedRun
+from harness.ledger.teacher import is_weak
+from harness.ledger.workload import Workload
+
+
+class RefusedRun(Value):
+    """A run that was asked for and cannot be had, with the reason its record will give."""
+
+    run: PlannedRun
+    refusal: Refusal
+
+
+class Plan(Value):
+    """What a sweep will spend, before anything is spent. `bench plan --out` writes one, `bench run --plan` reads it."""
+
+    format: Literal[1] = 1
+    ground: Ground
+    runs: tuple[PlannedRun, ...]
+    refused: tuple[RefusedRun, ...]
+
+    @property
+    def device_seconds(self) -> float:
+        """What the runs will hold devices for, where it is known."""
+        return sum(expected_seconds(run) for run in self.runs)
+
+
+def expected_seconds(run: PlannedRun) -> float:
+    """The run's time on the clock: its budget, or its iterations at their price."""
+    if run.budget_seconds is not None:
+        return run.budget_seconds
+    return run.iterations * run.cost.seconds if run.cost else 0.0
+
+
+def make_plan(
+    ground: Ground,
+    methods: Sequence[ResolvedMethod],
+    costs: Mapping[str, Cost | Refusal],
+    budgets: Sequence[Budget],
+    seeds: int,
+    pace: Pace | None,
+) -> Plan:
+    """Every method × budget × seed, seeds outermost, so that a sweep cut short leaves a balanced table."""
+    runs: list[PlannedRun] = []
+    refused: list[RefusedRun] = []
+    for seed in range(seeds):
+        for budget in budgets:
+            for method in methods:
+                cost = costs[method.name]
+                if isinstance(cost, Refusal):
+                    empty = _planned(ground, method, seed, budget, _pace(pace, budget, ground), None, None)
+                    refused.append(RefusedRun(run=empty, refusal=cost))
+                    continue
+                seconds = budget.seconds(_anchor_cost(budget, costs))
+                runs.append(_planned(ground, method, seed, budget, _pace(pace, budget, ground), cost, seconds))
+    return Plan(ground=ground, runs=tuple(runs), refused=tuple(refused))
+
+
+def _planned(
+    ground: Ground,
+    method: ResolvedMethod,
+    seed: int,
+    budget: Budget,
+    pace: Pace,
+    cost: Cost | None,
+    seconds: float | None,
+) -> PlannedRun:
+    iterations = _iterations(budget, seconds, cost, method.name) if cost else 0
+    return PlannedRun(
+        key=run_key(ground, method, seed, budget, pace),
+        method=method,
+        seed=seed,
+        budget=budget.text,
+        budget_seconds=seconds,
+        pace=pace,
+        iterations=iterations,
+        epochs=iterations * ground.workload.training.batch / ground.workload.data.train.count,
+        cost=cost,
+        marks=_marks(ground, iterations, cost) if cost else (),
+    )
+
+
+def _iterations(budget: Budget, seconds: float | None, cost: Cost, name: str) -> int:
+    """What the budget buys; BadInput when it buys nothing."""
+    if seconds is not None:
+        bought = whole(seconds / cost.seconds)
+    elif budget.unit is Unit.FLOPS:
+        bought = whole(budget.amount / cost.flops) if cost.flops else 0
+    else:
+        bought = int(budget.amount)
+    if bought < 1:
+        price = f"{cost.flops:.3g} FLOP" if budget.unit is Unit.FLOPS else f"{cost.seconds:.3g} s"
+        raise BadInput(f"--budget: {budget.text!r} buys no iteration of {name}: one costs {price} on this device")
+    return bought
+
+
+def whole(iterations: float) -> int:
+    """The iterations that are bought whole; 899.9999999999 is 900 that floating point has cut."""
+    return math.floor(iterations * (1 + 1e-9))
+
+
+def _pace(asked: Pace | None, budget: Budget, ground: Ground) -> Pace:
+    """The pace asked for, or the device's: a CPU drifts between processes, so its clock decides."""
+    if asked == "clock" and not budget.is_time:
+        raise BadInput(
+            f"--pace: 'clock' spends time, and {budget.text!r} is none: expected --pace iterations, or a time"
+        )
+    if asked is not None:
+        return asked
+    return "clock" if ground.device_class.kind == "cpu" and budget.is_time else "iterations"
+
+
+def _anchor_cost(budget: Budget, costs: Mapping[str, Cost | Refusal]) -> float | None:
+    """Seconds an iteration of the budget's anchor."""
+    if budget.anchor is None:
+        return None
+    cost = costs[budget.anchor]
+    if isinstance(cost, Refusal):
+        raise BadInput(f"--budget: {budget.text!r}: {budget.anchor} has no price here: {cost.reason}")
+    return cost.seconds
+
+
+def _marks(ground: Ground, iterations: int, cost: Cost) -> tuple[Mark, ...]:
+    marks: list[Mark] = []
+    if iterations < shortest(ground.workload):
+        marks.append("too_short")
+    if cost.uncertain:
+        marks.append("cost_uncertain")
+    if is_weak(ground.workload, ground.teacher):
+        marks.append("weak_teacher")
+    return tuple(marks)
+
+
+def shortest(workload: Workload) -> int:
+    """The fewest iterations of a run that may stand above the line."""
+    return max(SHORTEST_ITERATIONS, workload.epoch)
+
+
+def smallest_budget_seconds(plan: Plan) -> float | None:
+    """The smallest time with which no run of the plan would be too short; None when none is."""
+    short = [run for run in plan.runs if "too_short" in run.marks]
+    if not short:
+        return None
+    return max(shortest(plan.ground.workload) * run.cost.seconds for run in short if run.cost)
+
+
+def epochs_are_odd(run: PlannedRun, workload: Workload) -> bool:
+    """Whether the run sees the data over 10 times as often as the recipe, or under a tenth."""
+    recipe = workload.training.recipe_epochs
+    return not recipe / EPOCHS_FACTOR <= run.epochs <= recipe * EPOCHS_FACTOR
+
+
+def run_key(ground: Ground, method: ResolvedMethod, seed: int, budget: Budget, pace: Pace) -> str:
+    """Names a run: what it is in words, and a digest of all that makes two runs the same run."""
+    digest = sha256(
+        ground.workload_digest,
+        method.digest,
+        budget.text,
+        pace,
+        str(seed),
+        ground.device_class.digest,
+        str(RULES_VERSION),
+    )
+    return f"{ground.workload_name}-{method.name}-s{seed}-{digest[:12]}"

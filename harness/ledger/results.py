@@ -1,0 +1,124 @@
+"""The layout of a results folder: RESULTS/runs/KEY.ATTEMPT.json, and RESULTS/work/ for runs under way."""
+
+import os
+import re
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from harness.ledger.errors import BadInput
+from harness.ledger.files import Value, read, write
+from harness.ledger.record import Record
+
+OWNER = "owner.json"
+CLAIM_SECONDS = 5.0
+"""Within this a folder may be claimed and not yet signed."""
+
+NAME = re.compile(r"^(?P<key>.+)\.(?P<attempt>[0-9]+)$")
+
+
+def record_path(results: Path, name: str) -> Path:
+    """The record of KEY.ATTEMPT."""
+    return results / "runs" / f"{name}.json"
+
+
+def counts_path(results: Path, name: str) -> Path:
+    """The per-image intersections and unions of KEY.ATTEMPT."""
+    return results / "runs" / f"{name}.npz"
+
+
+def work_folder(results: Path, name: str) -> Path:
+    """Where KEY.ATTEMPT works: spec, log, status, outcome."""
+    return results / "work" / name
+
+
+def lock_path(results: Path, key: str) -> Path:
+    """Held by the process that is at a run (harness/train/run.py names the same file from its side)."""
+    return results / "work" / f"{key}.lock"
+
+
+def split_name(name: str) -> tuple[str, int] | None:
+    """KEY and ATTEMPT of a name, or None for a name that is no run's."""
+    matched = NAME.match(name)
+    return (matched["key"], int(matched["attempt"])) if matched else None
+
+
+def record_names(results: Path) -> Iterator[tuple[str, int]]:
+    """KEY and ATTEMPT of every record."""
+    for path in sorted((results / "runs").glob("*.json")):
+        if found := split_name(path.stem):
+            yield found
+
+
+def latest_attempts(results: Path) -> dict[str, int]:
+    """The last attempt of every key that has a record."""
+    latest: dict[str, int] = {}
+    for key, attempt in record_names(results):
+        latest[key] = max(attempt, latest.get(key, 0))
+    return latest
+
+
+def read_record(results: Path, key: str, attempt: int) -> Record:
+    """One record."""
+    return read(record_path(results, f"{key}.{attempt}"), Record)
+
+
+def claim(results: Path, key: str) -> int:
+    """A new attempt at a run, by making its work folder: of two sweeps only one can."""
+    attempt = latest_attempts(results).get(key, 0)
+    while True:
+        attempt += 1
+        folder = work_folder(results, f"{key}.{attempt}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        write(folder / OWNER, this_process())
+        return attempt
+
+
+class Owner(Value):
+    """The sweep that claimed an attempt."""
+
+    host: str
+    pid: int
+    started: float
+
+
+def this_process() -> Owner:
+    """What this process signs with."""
+    return Owner(host=socket.gethostname(), pid=os.getpid(), started=psutil.Process().create_time())
+
+
+def owner_is_gone(folder: Path) -> bool:
+    """Whether the sweep that claimed the folder is dead, or is this process itself.
+
+    Of another host nothing can be seen: there the run's lock alone decides.
+    """
+    try:
+        owner = read(folder / OWNER, Owner)
+    except BadInput:
+        return time.time() - folder.stat().st_mtime > CLAIM_SECONDS
+    if owner.host != socket.gethostname() or owner == this_process():
+        return True
+    try:
+        return psutil.Process(owner.pid).create_time() != owner.started
+    except psutil.NoSuchProcess:
+        return True
+
+
+def write_record(results: Path, record: Record) -> None:
+    """Written once, whole; an attempt that has a record keeps it."""
+    path = record_path(results, record.spec.name)
+    if path.exists():
+        raise FileExistsError(f"{path} is written already, and records are never edited")
+    write(path, record)
+
+
+def unfinished(results: Path) -> list[str]:
+    """Names of the attempts that have a work folder and no record."""
+    folders = sorted(path for path in (results / "work").glob("*.*") if path.is_dir())
+    return [path.name for path in folders if split_name(path.name) and not record_path(results, path.name).exists()]

@@ -1,0 +1,19 @@
+"""The constants of docs/rules.md. A change here is a new version: results of two versions never share a board."""
+
+RULES_VERSION = 1
+
+SHORTEST_ITERATIONS = 200
+"""Below this, or below one epoch, a run is marked `too_short`."""
+
+REPLAN_AFTER = 0.03
+"""The share of its budget after which a run in iterations pace compares itself with the plan, once."""
+REPLAN_TOLERANCE = 0.01
+
+OFF_BUDGET = {"cuda": 0.02, "cpu": 0.20}
+"""How far spent may lie from the budget in iterations pace, as a share of it."""
+
+COST_TOLERANCE = 0.01
+"""The half-width of a cost's interval under which its measurement may stop."""
+
+EPOCHS_FACTOR = 10.0
+"""A plan marks epochs beyond this factor of the recipe's, either way."""

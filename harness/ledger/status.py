@@ -1,0 +1,37 @@
+"""What a working engine says of itself, about once a second, in OUT.status.json."""
+
+from pathlib import Path
+from typing import Literal
+
+from harness.ledger.files import Value
+
+PARENT = "SEGKD_PARENT"
+"""Environment variable by which a sweep tells its children whose death they must not survive."""
+
+
+class Status(Value):
+    """How far a process is. Fractions of `total` count iterations, rounds or files, as the phase has them."""
+
+    format: Literal[1] = 1
+    pid: int
+    phase: str
+    done: int
+    total: int | None
+    spent_seconds: float
+    budget_seconds: float | None
+    heartbeat: float
+    """Seconds since the epoch when this was written."""
+
+    @property
+    def fraction(self) -> float | None:
+        """The share of the phase that is done, where it is known."""
+        if self.budget_seconds:
+            return min(1.0, self.spent_seconds / self.budget_seconds)
+        if self.total:
+            return min(1.0, self.done / self.total)
+        return None
+
+
+def status_path(out: Path) -> Path:
+    """The status file that stands beside OUT."""
+    return out.with_name(out.name + ".status.json")

@@ -1,0 +1,115 @@
+"""From a budget and a cost to iterations, by hand."""
+
+import pytest
+
+from harness.ledger.budget import Budget
+from harness.ledger.errors import BadInput
+from harness.ledger.findings import Refusal
+from harness.ledger.plan import Plan, make_plan, shortest, smallest_budget_seconds
+from tests.factories import cost, ground, method
+
+BASELINE, KD = method("baseline"), method("kd")
+
+
+def planned(text: str, *, seeds: int = 1, pace=None, methods=(BASELINE, KD), **costs) -> Plan:
+    prices = {"baseline": cost(1.0), "kd": cost(2.5), **costs}
+    return make_plan(ground(), methods, prices, Budget.parse_list(text), seeds, pace)
+
+
+def test_a_time_budget_buys_what_the_cost_allows():
+    """90 s at 0.1 s an iteration are 900, and at 0.25 s they are 360."""
+    assert [run.iterations for run in planned("90s").runs] == [900, 360]
+
+
+def test_a_budget_of_iterations_buys_every_method_as_many():
+    """400 are 400."""
+    runs = planned("400 it").runs
+    assert [(run.iterations, run.budget_seconds) for run in runs] == [(400, None), (400, None)]
+
+
+def test_an_anchored_budget_is_the_anchors_time():
+    """1k iterations of kd are 250 s here, which buy the baseline 2,500; half of that is half of both."""
+    runs = planned("0.5x, 1x of 1k it of kd").runs
+    assert [run.budget_seconds for run in runs] == [125.0, 125.0, 250.0, 250.0]
+    assert [run.iterations for run in runs] == [1250, 500, 2500, 1000]
+
+
+def test_floating_point_operations_are_divided_by_their_price():
+    """2 GFLOP at 0.5 GFLOP an iteration are 4."""
+    priced = cost(1.0).model_copy(update={"flops": 500_000_000})
+    assert planned("2 GFLOP", methods=(BASELINE,), baseline=priced).runs[0].iterations == 4
+
+
+def test_seeds_are_outermost():
+    """A sweep cut short leaves a balanced table: all methods of seed 0 before any of seed 1."""
+    order = [(run.seed, run.method.name) for run in planned("90s", seeds=2).runs]
+    assert order == [(0, "baseline"), (0, "kd"), (1, "baseline"), (1, "kd")]
+
+
+def test_epochs_are_counted():
+    """900 iterations of 8 images over 96 are 75 epochs."""
+    assert planned("90s").runs[0].epochs == 75.0
+
+
+def test_a_cpu_runs_by_the_clock_and_a_count_by_iterations():
+    """The default pace is the device's and the budget's."""
+    assert {run.pace for run in planned("90s").runs} == {"clock"}
+    assert {run.pace for run in planned("400 it").runs} == {"iterations"}
+    assert {run.pace for run in planned("90s", pace="iterations").runs} == {"iterations"}
+
+
+def test_a_short_run_is_marked_and_the_smallest_budget_named():
+    """Under 200 iterations is too short: 200 of the dearest marked method, at 0.25 s, are 50 s."""
+    plan = planned("40s")
+    assert [run.marks for run in plan.runs] == [(), ("too_short",)]
+    assert shortest(plan.ground.workload) == 200
+    assert smallest_budget_seconds(plan) == 50.0
+
+
+def test_an_uncertain_cost_marks_its_runs():
+    """± 2 % is wider than the rules' ± 1 %."""
+    assert planned("90s", kd=cost(2.5, spread=0.02)).runs[1].marks == ("cost_uncertain",)
+
+
+def test_a_method_that_cannot_run_is_planned_as_refused():
+    """It keeps its key and its reason, and the others run."""
+    refusal = Refusal(ending="skipped", reason="needs logits of 64×64")
+    plan = planned("90s", kd=refusal)
+    assert [run.method.name for run in plan.runs] == ["baseline"]
+    assert [(refused.run.method.name, refused.refusal) for refused in plan.refused] == [("kd", refusal)]
+
+
+def test_keys_differ_by_seed_budget_pace_and_method():
+    """Eight runs, eight keys, each of which says in words what it is."""
+    runs = [*planned("90s", seeds=2).runs, *planned("91s").runs, *planned("90s", pace="iterations").runs]
+    assert len({run.key for run in runs}) == 8
+    assert runs[0].key.startswith("streets-baseline-s0-")
+
+
+def test_a_budget_that_buys_nothing_is_bad_input():
+    """One line that names the method and what an iteration costs."""
+    with pytest.raises(
+        BadInput, match=r"^--budget: '0\.2s' buys no iteration of kd: one costs 0\.25 s on this device$"
+    ):
+        planned("0.2s")
+
+
+def test_the_clock_cannot_spend_iterations():
+    """--pace clock needs a time."""
+    with pytest.raises(BadInput, match=r"^--pace: 'clock' spends time, and '400 it' is none"):
+        planned("400 it", pace="clock")
+
+
+def test_an_anchor_without_a_price_is_bad_input():
+    """The reason comes along."""
+    with pytest.raises(BadInput, match="kd has no price here: it crashed"):
+        planned("1k it of kd", methods=(BASELINE,), kd=Refusal(ending="failed", reason="it crashed"))
+
+
+def test_a_plan_survives_its_file(tmp_path):
+    """What is written is what is read."""
+    from harness.ledger.files import read, write
+
+    plan = planned("90s", seeds=2, kd=Refusal(ending="skipped", reason="no"))
+    write(tmp_path / "plan.json", plan)
+    assert read(tmp_path / "plan.json", Plan) == plan

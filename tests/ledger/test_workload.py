@@ -1,0 +1,203 @@
+"""Everything that is held fixed, read from one file."""
+
+from pathlib import Path
+
+import pytest
+
+from harness.ledger import workload as module
+from harness.ledger.errors import BadInput
+from harness.ledger.workload import PspNetwork, read_workload, shipped_workloads, workload_digest, workload_path
+from tests import factories
+
+TEXT = """title: Two classes
+standing: smoke test
+caveat: none
+dataset: streets
+classes: [road, sky]
+pictures: public
+data:
+  reader: streets
+  train: {count: 10, seed: 1}
+  tune: {count: 4, seed: 2}
+  score: {count: 4, seed: 3}
+image_size: [64, 128]
+label_size: [64, 128]
+mean: [0.5, 0.5, 0.5]
+std: [0.25, 0.25, 0.25]
+stride: 4
+augmentation: {scale: [0.5, 2], crop: [64, 66], flip: 0.5}
+student: {architecture: light, widths: [8, 16, 24, 32], blocks: [1, 1, 1, 1], decoder: 16, dropout: 0.1}
+teacher:
+  network: {architecture: pspnet, backbone: resnet18, pretrained: true, decoder: 64, dropout: 0.1, auxiliary: true}
+  weights: null
+  sha256: null
+  miou: null
+  band: 0.02
+  training: {iterations: 100, batch: 4, learning_rate: 5e-2, seed: 0, stored_as: float32}
+training:
+  batch: 4
+  learning_rate: 5e-2
+  momentum: 0.9
+  weight_decay: 1e-4
+  power: 0.9
+  auxiliary_weight: 0
+  recipe_epochs: 40
+threads: 1
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(old: str = "", new: str = "") -> Path:
+        assert TEXT.count(old) == 1 or not old
+        path = tmp_path / "mine.yaml"
+        path.write_text(TEXT.replace(old, new) if old else TEXT)
+        return path
+
+    return write
+
+
+def test_a_workload_is_read_with_its_numbers_and_unions(write):
+    """`5e-2` is a number, 2 a fraction where one is meant, and the network is the one that its architecture names."""
+    found = read_workload(write())
+    assert (found.training.learning_rate, found.augmentation.scale) == (0.05, (0.5, 2.0))
+    assert isinstance(found.teacher.network, PspNetwork)
+
+
+def test_an_epoch_is_rounded_up(write):
+    """Ten images in batches of four are three iterations."""
+    assert read_workload(write()).epoch == 3
+
+
+def test_positions_are_those_of_a_crops_logits_rounded_up(write):
+    """64×66 pixels at stride 4 are 16×17 positions."""
+    assert read_workload(write()).positions == 16 * 17
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "classes: [road, sky]",
+            "classes: [road, sky, road]",
+            "mine.yaml:5: classes[2]: 'road' is named twice",
+        ),
+        (
+            "classes: [road, sky]",
+            "classes: [road]",
+            "mine.yaml:5: classes: found 1 classes: expected 2 to 255, as label 255 means ignore",
+        ),
+        (
+            "classes: [road, sky]",
+            f"classes: [{', '.join(f'c{n}' for n in range(256))}]",
+            "mine.yaml:5: classes: found 256 classes: expected 2 to 255, as label 255 means ignore",
+        ),
+        (
+            "scale: [0.5, 2]",
+            "scale: [2, 0.5]",
+            "mine.yaml:17: augmentation.scale: found [2, 0.5]: expected the smaller factor first",
+        ),
+        ("scale: [0.5, 2]", "scale: [0, 2]", "mine.yaml:17: augmentation.scale[0]: found 0: expected more than 0"),
+        (
+            "standing: smoke test",
+            "standing: benchmrk",
+            "mine.yaml:2: standing: found \"benchmrk\": expected 'demonstration', 'smoke test' or 'benchmark' "
+            "(did you mean 'benchmark'?)",
+        ),
+        (
+            "reader: streets",
+            "reader: street",
+            "mine.yaml:8: data.reader: found \"street\": expected 'streets' or 'segnet' (did you mean 'streets'?)",
+        ),
+        ("  tune: {count: 4, seed: 2}\n", "", "mine.yaml:7: data.tune: missing"),
+        (
+            "tune: {count: 4, seed: 2}",
+            "tune: {coutn: 4, seed: 2}",
+            "mine.yaml:10: data.tune.coutn: unknown key (did you mean 'count'?): known are count, seed",
+        ),
+        (
+            "architecture: light",
+            "architecture: ligth",
+            "mine.yaml:18: student.architecture: found \"ligth\": expected 'light' or 'pspnet' (did you mean 'light'?)",
+        ),
+        ("architecture: light, ", "", "mine.yaml:18: student.architecture: missing"),
+        (
+            "widths: [8, 16, 24, 32]",
+            "widths: [8, 16, 24.5, 32]",
+            "mine.yaml:18: student.widths[2]: found 24.5: expected a whole number",
+        ),
+        (
+            "widths: [8, 16, 24, 32]",
+            "widths: [8, 16, 24]",
+            "mine.yaml:18: student.widths[3]: missing",
+        ),
+        (
+            "decoder: 64",
+            "decoder: 0",
+            "mine.yaml:20: teacher.network.decoder: found 0: expected more than 0",
+        ),
+        ("flip: 0.5", "flip: 1.5", "mine.yaml:17: augmentation.flip: found 1.5: expected at most 1"),
+        ("threads: 1", "threads: one", 'mine.yaml:34: threads: found "one": expected a whole number'),
+        (
+            "  momentum: 0.9\n",
+            "  momentun: 0.9\n",
+            "mine.yaml:29: training.momentun: unknown key (did you mean 'momentum'?): "
+            "known are batch, learning_rate, momentum, weight_decay, power, auxiliary_weight, recipe_epochs",
+        ),
+        ("pictures: public", "pictures: no", "mine.yaml:6: pictures: found \"no\": expected 'public' or 'private'"),
+    ],
+)
+def test_a_wrong_workload_is_told_on_one_line(write, tmp_path, old, new, message):
+    """File, line, key, what was found, what was expected, the nearest name."""
+    with pytest.raises(BadInput) as caught:
+        read_workload(write(old, new))
+    assert str(caught.value).replace(f"{tmp_path}/", "") == message
+
+
+def test_a_digest_changes_with_what_decides_results(write):
+    """The file's content, the data, the teacher's weights."""
+    one = read_workload(write())
+    other = read_workload(write("flip: 0.5", "flip: 0.25"))
+    digests = {
+        workload_digest(one, "data", "teacher"),
+        workload_digest(other, "data", "teacher"),
+        workload_digest(one, "data2", "teacher"),
+        workload_digest(one, "data", "teacher2"),
+        workload_digest(one, "data", None),
+    }
+    assert len(digests) == 5
+
+
+def test_a_digest_keeps_to_what_decides_results():
+    """Prose, and facts measured later, part no track."""
+    plain = factories.workload()
+    told = factories.workload(title="Other", caveat="Other", measured={"kd": "costs 2.4 baseline iterations"})
+    assert workload_digest(told, "d", "t") == workload_digest(plain, "d", "t")
+
+
+def test_a_name_or_a_path_finds_a_workload(tmp_path, monkeypatch):
+    """A path is taken as it is; a name must be shipped."""
+    (tmp_path / "streets.yaml").touch()
+    monkeypatch.setattr(module, "SHIPPED", tmp_path)
+    assert workload_path("streets") == tmp_path / "streets.yaml"
+    assert workload_path("my/own.yml") == Path("my/own.yml")
+
+
+def test_an_unknown_name_is_told_with_all_that_are_known(tmp_path, monkeypatch):
+    """And that a path would do."""
+    for name in ("streets", "camvid"):
+        (tmp_path / f"{name}.yaml").touch()
+    monkeypatch.setattr(module, "SHIPPED", tmp_path)
+    with pytest.raises(BadInput) as caught:
+        workload_path("steets")
+    assert str(caught.value) == (
+        "--workload: no workload 'steets' (did you mean 'streets'?): known are camvid, streets, or a path to a .yaml"
+    )
+
+
+@pytest.mark.parametrize("name", shipped_workloads())
+def test_every_shipped_workload_reads(name):
+    """And has classes, an epoch and positions."""
+    found = read_workload(workload_path(name))
+    assert found.epoch > 0
+    assert found.positions > 0
