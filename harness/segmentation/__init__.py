@@ -1,0 +1,1 @@
+"""Images, labels and networks: what is read, built and scored."""

@@ -1,0 +1,62 @@
+"""Weights in and out of files, as safetensors: reading them runs no code."""
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from harness.ledger.errors import BadInput
+from harness.ledger.files import sha256_of, write_bytes
+from harness.ledger.spec import TeacherFile
+from harness.ledger.workload import Network, PspNetwork, Workload
+from harness.segmentation.networks import build
+from harness.segmentation.staged import Staged
+
+
+def save_weights(network: Staged, path: Path, stored_as: torch.dtype = torch.float32) -> str:
+    """Writes the network's state as safetensors, its floats as `stored_as`, atomically; returns the SHA-256."""
+    state = {name: _stored(tensor.detach().cpu(), stored_as) for name, tensor in network.state_dict().items()}
+    content = save(state)
+    write_bytes(path, content)
+    return sha256_of(content)
+
+
+def _stored(tensor: Tensor, stored_as: torch.dtype) -> Tensor:
+    return (tensor.to(stored_as) if tensor.is_floating_point() else tensor).contiguous()
+
+
+def load_weights(network: Staged, path: Path, expected_sha256: str) -> None:
+    """Fills the network from a file, whose digest must be the expected one."""
+    content = path.read_bytes()
+    if sha256_of(content) != expected_sha256:
+        raise BadInput(f"{path}: SHA-256 is {sha256_of(content)[:12]}…, expected {expected_sha256[:12]}…")
+    try:
+        network.load_state_dict(load(content))
+    except (SafetensorError, RuntimeError) as error:
+        raise BadInput(f"{path}: does not hold this network: {str(error).splitlines()[0]}") from error
+
+
+def load_teacher(workload: Workload, file: TeacherFile) -> Staged:
+    """The workload's teacher in eval mode, without gradients."""
+    teacher = build(_untrained(workload.teacher.network), len(workload.classes), workload.stride)
+    load_weights(teacher, Path(file.path), file.sha256)
+    return teacher.requires_grad_(False).eval()
+
+
+def _untrained(network: Network) -> Network:
+    """The same network without its backbone's weights, which the teacher's own will replace."""
+    return network.model_copy(update={"pretrained": False}) if isinstance(network, PspNetwork) else network
+
+
+def state_sha256(network: Staged) -> str:
+    """A digest of all parameters and buffers, by name."""
+    parts: list[bytes] = []
+    for name, tensor in sorted(network.state_dict().items()):
+        parts += [name.encode(), _bytes(tensor)]
+    return sha256_of(b"".join(parts))
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
