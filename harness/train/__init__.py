@@ -1,0 +1,1 @@
+"""The engine: one process, one verb, a spec in, a value out."""

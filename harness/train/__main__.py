@@ -1,0 +1,44 @@
+"""The engine's only door: `python -P -m harness.train VERB SPEC OUT`."""
+
+import importlib
+import sys
+import traceback
+from pathlib import Path
+
+from harness.ledger.errors import BadInput
+from harness.ledger.files import write
+from harness.ledger.findings import Refusal
+from harness.train.endings import ending_of, reason_of
+from harness.train.heartbeat import Heartbeat
+
+ROOMS = {
+    "run": "harness.train.run",
+    "profile": "harness.train.profile",
+    "teacher": "harness.train.teacher",
+    "data": "harness.train.data",
+    "verify": "harness.train.verify",
+}
+"""A verb's module is imported after the heartbeat began: torch takes seconds, and `data` needs none."""
+
+
+def main(arguments: list[str]) -> int:
+    """Carries out one verb: its value stands in OUT afterwards, or a Refusal and a code that is not 0."""
+    if len(arguments) != 3 or arguments[0] not in ROOMS:
+        print(f"usage: python -P -m harness.train {{{','.join(ROOMS)}}} SPEC OUT", file=sys.stderr)
+        return 2
+    verb, spec, out = arguments[0], Path(arguments[1]), Path(arguments[2])
+    heartbeat = Heartbeat(out).start()
+    try:
+        return int(importlib.import_module(ROOMS[verb]).main(spec, out, heartbeat))
+    except BadInput as error:
+        print(f"bench: {error}", file=sys.stderr)
+        write(out, Refusal(ending="skipped", reason=str(error)))
+        return 2
+    except Exception as error:
+        traceback.print_exc()
+        write(out, Refusal(ending=ending_of(error), reason=reason_of(error)))
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

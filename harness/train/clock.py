@@ -1,0 +1,122 @@
+"""The budget clock. What it reads and how it waits are its arguments, so that a test can move time."""
+
+import resource
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import torch
+
+
+class Clock:
+    """Adds up the time between starts and stops; waits for the device only there."""
+
+    def __init__(
+        self, now: Callable[[], float], synchronize: Callable[[], None], wall: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self._now = now
+        self._synchronize = synchronize
+        self._wall = wall
+        self._before = 0.0
+        self._started: float | None = None
+        self._wall_started = 0.0
+        self.wall_seconds = 0.0
+        """Wall time between the starts and the stops, whatever the clock itself reads."""
+
+    def start(self) -> None:
+        """Time counts from here."""
+        if self._started is not None:
+            raise RuntimeError("the clock is running already")
+        self._synchronize()
+        self._wall_started = self._wall()
+        self._started = self._now()
+
+    def stop(self) -> None:
+        """Time stops counting, once the device has done what it was given."""
+        if self._started is None:
+            raise RuntimeError("the clock is not running")
+        self._synchronize()
+        self._before += self._now() - self._started
+        self.wall_seconds += self._wall() - self._wall_started
+        self._started = None
+
+    def tick(self) -> None:
+        """An iteration's work was handed to the device."""
+
+    @property
+    def spent(self) -> float:
+        """Seconds on the clock up to now."""
+        running = 0.0 if self._started is None else self._now() - self._started
+        return self._before + running
+
+
+class Event(Protocol):
+    """What this module needs of torch.cuda.Event."""
+
+    def record(self) -> None:
+        """Marks this point of the device's work."""
+        ...
+
+    def synchronize(self) -> None:
+        """Waits until the device has come here."""
+        ...
+
+    def elapsed_time(self, end_event: Any) -> float:  # noqa: ANN401 - torch asks for its own Event
+        """Milliseconds from this event to a later one."""
+        ...
+
+
+class EventClock(Clock):
+    """Reads, while it runs, the event of the iteration before last: the device keeps one iteration to work on."""
+
+    def __init__(self, now: Callable[[], float], synchronize: Callable[[], None], event: Callable[[], Event]) -> None:
+        super().__init__(now, synchronize)
+        self._event = event
+        self._first: Event | None = None
+        self._recent: deque[Event] = deque(maxlen=2)
+
+    def start(self) -> None:
+        """Time counts from here, for the device too."""
+        super().start()
+        self._recent.clear()
+        self._first = self._mark()
+
+    def stop(self) -> None:
+        """As Clock.stop; afterwards `spent` is wall time, exactly."""
+        super().stop()
+        self._first = None
+
+    def tick(self) -> None:
+        """Marks the end of the iteration that was just handed over."""
+        self._recent.append(self._mark())
+
+    @property
+    def spent(self) -> float:
+        """Seconds up to the end of the iteration before last."""
+        if self._first is None or len(self._recent) < 2:
+            return self._before
+        self._recent[0].synchronize()
+        return self._before + self._first.elapsed_time(self._recent[0]) / 1000
+
+    def _mark(self) -> Event:
+        event = self._event()
+        event.record()
+        return event
+
+
+def budget_clock(device: torch.device) -> Clock:
+    """Wall time on an accelerator, the process's own CPU time on a CPU."""
+    if device.type == "cuda":
+        return EventClock(
+            time.perf_counter,
+            lambda: torch.cuda.synchronize(device),
+            lambda: torch.cuda.Event(enable_timing=True),  # type: ignore[no-untyped-call]
+        )
+    return Clock(cpu_seconds, lambda: None)
+
+
+def cpu_seconds() -> float:
+    """CPU time of this process and of the children it waited for."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime

@@ -1,0 +1,16 @@
+"""What a data set holds, and what is wrong with it."""
+
+from pathlib import Path
+
+from harness.ledger.files import read, write
+from harness.ledger.spec import DataSpec
+from harness.segmentation.data import check
+from harness.train.heartbeat import Heartbeat
+
+
+def main(spec_path: Path, out: Path, heartbeat: Heartbeat) -> int:
+    """A DataReport stands in OUT afterwards."""
+    spec = read(spec_path, DataSpec)
+    heartbeat.enter("reading")
+    write(out, check(spec.workload, Path(spec.data) if spec.data else None))
+    return 0

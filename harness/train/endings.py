@@ -1,0 +1,24 @@
+"""Where an exception becomes an ending."""
+
+from harness.ledger.endings import Ending
+
+
+class Diverged(Exception):
+    """A loss is no number any more."""
+
+
+def ending_of(error: Exception) -> Ending:
+    """The ending that an exception stands for."""
+    if isinstance(error, Diverged):
+        return "diverged"
+    # By name: this module is read before torch is imported.
+    if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
+        return "out_of_memory"
+    return "failed"
+
+
+def reason_of(error: Exception) -> str:
+    """One line that says what went wrong."""
+    text = str(error).strip() or type(error).__name__
+    first = text.splitlines()[0]
+    return first if isinstance(error, Diverged) else f"{type(error).__name__}: {first}"

@@ -1,0 +1,132 @@
+"""A method's cost, measured in a process of its own with the baseline built beside it."""
+
+import math
+import random
+import time
+from pathlib import Path
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from harness.ledger.cost import Measurement, ratio_interval
+from harness.ledger.files import read, write
+from harness.ledger.method import ResolvedMethod, student_alone
+from harness.ledger.rules import COST_TOLERANCE
+from harness.ledger.spec import ProfileSpec
+from harness.segmentation.batches import Batches
+from harness.segmentation.data import Split, load
+from harness.train.clock import budget_clock
+from harness.train.heartbeat import Heartbeat
+from harness.train.streams import generator
+from harness.train.trainee import make_trainee, use_threads
+
+SEED = 0
+
+STEADY_SECONDS = 0.5
+"""How long each side runs before rounds are timed: allocators, caches and device clocks settle."""
+
+ROUND_SECONDS = 0.03
+"""For how long the baseline is timed in a round, at least, so that the clock's grain does not show."""
+
+FEWEST_ROUNDS = 10
+
+
+def main(spec_path: Path, out: Path, heartbeat: Heartbeat) -> int:
+    """A Measurement stands in OUT afterwards."""
+    spec = read(spec_path, ProfileSpec)
+    write(out, measure(spec, heartbeat))
+    return 0
+
+
+class Contender:
+    """One side of the comparison: a trainee, its batches and a clock."""
+
+    def __init__(self, spec: ProfileSpec, method: ResolvedMethod, split: Split, device: torch.device) -> None:
+        self.trainee = make_trainee(spec.ground, method, SEED, device)
+        self.batches = Batches(
+            split,
+            spec.ground.workload,
+            order=generator(SEED, "order"),
+            augment=generator(SEED, "augmentation"),
+            device=device,
+        )
+        self.device = device
+
+    def seconds(self, iterations: int) -> float:
+        """Seconds an iteration, by the budget clock, over some iterations."""
+        clock = budget_clock(self.device)
+        clock.start()
+        for _ in range(iterations):
+            self.trainee.iterate(*next(self.batches), progress=0.0)
+        clock.stop()
+        return clock.spent / iterations
+
+    def settle(self) -> float:
+        """Runs to its steady state; returns seconds an iteration there."""
+        self.seconds(2)
+        end = time.perf_counter() + STEADY_SECONDS
+        latest = self.seconds(1)
+        while time.perf_counter() < end:
+            latest = self.seconds(1)
+        return latest
+
+    def flops(self) -> int:
+        """Floating-point operations of convolutions and matrix products in one iteration."""
+        counter = FlopCounterMode(display=False)
+        with counter:
+            self.trainee.iterate(*next(self.batches), progress=0.0)
+        return int(counter.get_total_flops())
+
+
+def measure(spec: ProfileSpec, heartbeat: Heartbeat) -> Measurement:
+    """Times both sides in random order, round by round, until the interval is narrow or the time is used up."""
+    began = time.perf_counter()
+    device = torch.device(spec.device)
+    workload = spec.ground.workload
+    use_threads(workload.threads, device)
+    heartbeat.enter("data")
+    split = load(workload, Path(spec.ground.data) if spec.ground.data else None, "train")
+    heartbeat.enter("settling")
+    method = Contender(spec, spec.method, split, device)
+    method.settle()
+    peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
+    baseline = Contender(spec, student_alone(), split, device) if spec.method.distils else method
+    iterations = max(2, math.ceil(ROUND_SECONDS / baseline.settle()))
+    method_flops, baseline_flops = method.flops(), baseline.flops()
+    rounds = compare(method, baseline, iterations, spec.seconds, heartbeat)
+    return Measurement(
+        baseline_seconds=tuple(pair[0] for pair in rounds),
+        method_seconds=tuple(pair[1] for pair in rounds),
+        baseline_flops=baseline_flops,
+        method_flops=method_flops,
+        peak_memory_bytes=peak,
+        wall_seconds=time.perf_counter() - began,
+    )
+
+
+def compare(
+    method: Contender, baseline: Contender, iterations: int, seconds: float, heartbeat: Heartbeat
+) -> list[tuple[float, float]]:
+    """Pairs of seconds an iteration, baseline's and method's, a round each."""
+    coin = random.Random(SEED)
+    rounds: list[tuple[float, float]] = []
+    heartbeat.enter("rounds", done=lambda: len(rounds))
+    end = time.perf_counter() + seconds
+    while len(rounds) < FEWEST_ROUNDS or (time.perf_counter() < end and not is_settled(method, baseline, rounds)):
+        if method is baseline:
+            alone = baseline.seconds(iterations)
+            rounds.append((alone, alone))
+        elif coin.random() < 0.5:
+            rounds.append((baseline.seconds(iterations), method.seconds(iterations)))
+        else:
+            after = method.seconds(iterations)
+            rounds.append((baseline.seconds(iterations), after))
+    return rounds
+
+
+def is_settled(method: Contender, baseline: Contender, rounds: list[tuple[float, float]]) -> bool:
+    """Whether the ratio's interval is narrow enough. The baseline's own ratio is 1: it only adds to the pool."""
+    if method is baseline:
+        return False
+    ratio, low, high = ratio_interval([pair[0] for pair in rounds], [pair[1] for pair in rounds])
+    return high - low < 2 * COST_TOLERANCE * ratio

@@ -1,0 +1,28 @@
+"""Five random streams by name from one seed: what one of them draws never moves another."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import torch
+
+Stream = Literal["student", "order", "augmentation", "dropout", "method"]
+
+
+def stream_seed(seed: int, stream: Stream) -> int:
+    """63 bits that belong to the seed and the stream."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{stream}".encode()).digest()[:8], "big") >> 1
+
+
+def generator(seed: int, stream: Stream, device: torch.device | None = None) -> torch.Generator:
+    """A generator of its own for the stream."""
+    return torch.Generator(device or torch.device("cpu")).manual_seed(stream_seed(seed, stream))
+
+
+@contextmanager
+def seeded(seed: int, stream: Stream) -> Iterator[None]:
+    """Inside, torch's global generator is the stream's (initialisations know no other); outside, it is as before."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream_seed(seed, stream))
+        yield

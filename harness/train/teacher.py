@@ -1,0 +1,101 @@
+"""A workload's teacher: its own network, trained alone on the same images, kept in the cache."""
+
+import datetime
+import time
+from pathlib import Path
+
+import torch
+
+from harness.distill.distiller import Distiller
+from harness.distill.draw import Draw
+from harness.ledger.device import device_class
+from harness.ledger.files import read, write
+from harness.ledger.findings import TeacherCard
+from harness.ledger.method import student_alone
+from harness.ledger.spec import TeacherSpec
+from harness.ledger.teacher import teacher_recipe, teacher_weights
+from harness.ledger.workload import Workload
+from harness.segmentation.batches import Batches
+from harness.segmentation.data import content_sha256, load
+from harness.segmentation.evaluate import EVALUATION_BATCH, evaluate, scores
+from harness.segmentation.networks import build
+from harness.segmentation.weights import load_weights, save_weights
+from harness.train.clock import budget_clock
+from harness.train.endings import Diverged
+from harness.train.heartbeat import Heartbeat
+from harness.train.loop import spend
+from harness.train.pace import IterationsPace
+from harness.train.streams import generator, seeded, stream_seed
+from harness.train.trainee import Trainee, use_threads
+
+
+def main(spec_path: Path, out: Path, heartbeat: Heartbeat) -> int:
+    """The weights and their card stand in the cache afterwards, the card in OUT too."""
+    spec = read(spec_path, TeacherSpec)
+    began = time.perf_counter()
+    device = torch.device(spec.device)
+    workload = spec.workload
+    use_threads(workload.threads, device)
+    data = Path(spec.data) if spec.data else None
+    heartbeat.enter("data")
+    weights = teacher_weights(teacher_recipe(workload, content_sha256(workload, data)))
+    trainee = train(workload, data, device, heartbeat)
+    sha256 = save_weights(trainee.student, weights, getattr(torch, workload.teacher.training.stored_as))
+    load_weights(trainee.student, weights, sha256)  # what is scored is what is stored, rounded as it may be
+    heartbeat.enter("evaluation")
+    found = scores(evaluate(trainee.student, load(workload, data, "score"), workload, device, EVALUATION_BATCH))
+    card = TeacherCard(
+        recipe=weights.stem,
+        sha256=sha256,
+        miou=found.miou,
+        class_iou=found.class_iou,
+        iterations=workload.teacher.training.iterations,
+        parameters=sum(parameter.numel() for parameter in trainee.student.parameters()),
+        device=device_class(spec.device, workload.threads).label,
+        wall_seconds=time.perf_counter() - began,
+        made=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    )
+    write(weights.with_suffix(".json"), card)
+    write(out, card)
+    return 0
+
+
+def train(workload: Workload, data: Path | None, device: torch.device, heartbeat: Heartbeat) -> Trainee:
+    """The teacher's network after its recipe's iterations."""
+    recipe = workload.teacher.training
+    alone = workload.model_copy(
+        update={
+            "training": workload.training.model_copy(
+                update={"batch": recipe.batch, "learning_rate": recipe.learning_rate}
+            )
+        }
+    )
+    split = load(alone, data, "train")
+    heartbeat.enter("building")
+    with seeded(recipe.seed, "student"):
+        network = build(alone.teacher.network, len(alone.classes), alone.stride)
+    network.to(device).train()
+    distiller = Distiller(
+        student_alone(), network, network, auxiliary_weight=alone.training.auxiliary_weight, batch=recipe.batch
+    )
+    draw = Draw(generator(recipe.seed, "method", device), device)
+    trainee = Trainee(network, None, distiller.to(device), alone.training, draw)
+    batches = Batches(
+        split,
+        alone,
+        order=generator(recipe.seed, "order"),
+        augment=generator(recipe.seed, "augmentation"),
+        device=device,
+    )
+    clock = budget_clock(device)
+    pace = IterationsPace(recipe.iterations, None, clock)
+
+    def look() -> None:
+        if not torch.isfinite(trainee.losses).all():
+            raise Diverged(f"the teacher's loss was no number any more by iteration {pace.done}")
+        trainee.losses.zero_()
+
+    torch.manual_seed(stream_seed(recipe.seed, "dropout"))
+    heartbeat.enter("training", recipe.iterations, lambda: pace.done)
+    spend(trainee, batches, pace, clock, look)
+    return trainee
