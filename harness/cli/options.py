@@ -1,0 +1,102 @@
+"""Options that several commands share, and how they become a request."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from harness.ledger.errors import BadInput
+
+if TYPE_CHECKING:
+    from harness.executors.local import Local
+    from harness.sweep import Request
+
+Workload = Annotated[str, typer.Option(help="A shipped workload's name (bench workloads list) or a path to a .yaml.")]
+Methods = Annotated[str, typer.Option(help="all, or names and paths to .yaml files, comma-separated.")]
+Budget = Annotated[
+    str, typer.Option(help="What one run may spend: 90s, 8h, '40k it', '40k it of kd'; several, comma-separated.")
+]
+Seeds = Annotated[int, typer.Option(min=1, help="3 means the seeds 0, 1 and 2.")]
+Pace = Annotated[
+    Literal["iterations", "clock"] | None,
+    typer.Option(help="Spend planned iterations (default on accelerators) or run by the clock (default on CPUs)."),
+]
+Device = Annotated[
+    str | None, typer.Option(help="cpu, cuda:0, or several as cuda:0,cuda:1; default: every GPU, else the CPU.")
+]
+Data = Annotated[Path | None, typer.Option(help="The data set's folder or tar; else SEGKD_DATA.")]
+Results = Annotated[Path, typer.Option(help="Folder of records and costs.")]
+ProfileTime = Annotated[
+    str | None,
+    typer.Option(help="Longest measuring a method, as 2s or 1m; default: the larger of 2 s and 2 % of its runs."),
+]
+Remeasure = Annotated[bool, typer.Option("--remeasure", help="Measure costs again, also where they are known.")]
+
+
+def local(device: str | None) -> "Local":
+    """This machine's slots: one a GPU, or one a core of the CPU."""
+    from harness.executors.local import Local
+
+    return Local(slots(device))
+
+
+def slots(device: str | None) -> tuple[str, ...]:
+    """A device an entry; the CPU once for each core that this process may use."""
+    from harness.ledger.device import cores, default_devices, device_class
+
+    devices = tuple(device.split(",")) if device else default_devices()
+    if "cpu" in devices:
+        if len(devices) > 1:
+            raise BadInput(f"--device: found {device!r}: the CPU and GPUs are different device classes; name one kind")
+        return ("cpu",) * cores()
+    if len(set(devices)) < len(devices):
+        raise BadInput(f"--device: found {device!r}: a device is named twice")
+    classes = {device_class(name, threads=1).digest for name in devices}
+    if len(classes) > 1:
+        raise BadInput(f"--device: {','.join(devices)} are not of one device class: results would not be comparable")
+    return devices
+
+
+def request(
+    workload: str,
+    methods: str,
+    budget: str,
+    seeds: int,
+    pace: Literal["iterations", "clock"] | None,
+    device: str | None,
+    data: Path | None,
+    results: Path,
+    profile_time: str | None,
+    remeasure: bool,
+) -> "Request":
+    """The options as a request."""
+    from harness.ledger.budget import Budget as Parsed
+    from harness.sweep import Request
+
+    devices = slots(device)
+    return Request(
+        workload=workload,
+        methods=[name.strip() for name in methods.split(",") if name.strip()],
+        budgets=Parsed.parse_list(budget) if budget else (),
+        seeds=seeds,
+        pace=pace,
+        device=devices[0],
+        concurrency=len(devices),
+        data=data,
+        results=results,
+        profile_seconds=seconds(profile_time),
+        remeasure=remeasure,
+    )
+
+
+def seconds(text: str | None) -> float | None:
+    """A duration such as 2s or 1m."""
+    from harness.ledger.budget import Budget as Parsed
+    from harness.ledger.budget import Unit
+
+    if text is None:
+        return None
+    parsed = Parsed.parse(text)
+    if parsed.unit is not Unit.SECONDS:
+        raise BadInput(f"--profile-time: {text!r} is no time: expected 2s or 1m")
+    return parsed.amount

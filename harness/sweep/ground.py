@@ -1,0 +1,68 @@
+"""What every run of a sweep stands on: workload, data, teacher, device. Found once, before anything is spent."""
+
+from pathlib import Path
+
+from harness.executors.job import Executor
+from harness.ledger import places
+from harness.ledger.device import device_class
+from harness.ledger.errors import BadInput
+from harness.ledger.findings import DataReport
+from harness.ledger.plan import Plan
+from harness.ledger.spec import DataSpec, Ground
+from harness.ledger.teacher import find_teacher
+from harness.ledger.workload import Workload, read_workload, workload_digest, workload_path
+from harness.sweep.watch import Watcher
+from harness.sweep.working import call
+
+
+def survey(
+    name: str, data_flag: Path | None, device: str, concurrency: int, executor: Executor, watcher: Watcher
+) -> Ground:
+    """The ground of a workload on a device; BadInput for whatever of it is missing."""
+    path = workload_path(name)
+    workload = read_workload(path)
+    found = device_class(device, workload.threads)
+    data = data_folder(workload, data_flag)
+    report = inspect_data(workload, data, executor, watcher)
+    if report.problems:
+        more = f" (and {len(report.problems) - 1} more: `bench data check`)" if len(report.problems) > 1 else ""
+        raise BadInput(f"{data}: {report.problems[0]}{more}")
+    teacher = find_teacher(path.stem, path, workload, report.sha256)
+    return Ground(
+        workload_name=path.stem,
+        workload=workload,
+        workload_digest=workload_digest(workload, report.sha256, teacher.sha256),
+        data=str(data) if data is not None else None,
+        data_sha256=report.sha256,
+        teacher=teacher,
+        device_class=found,
+        concurrency=concurrency,
+    )
+
+
+def must_stand(plan: Plan, found: Ground) -> None:
+    """BadInput when a plan was drawn up for another ground than the one that is here."""
+    planned = plan.ground
+    if planned.workload_digest != found.workload_digest:
+        raise BadInput(
+            f"--plan: {planned.workload_name} has changed since the plan was made (YAML, data or teacher): plan anew"
+        )
+    if planned.device_class != found.device_class:
+        raise BadInput(
+            f"--plan: made for {planned.device_class.label}, but this is {found.device_class.label}: plan anew"
+        )
+
+
+def data_folder(workload: Workload, flag: Path | None) -> Path | None:
+    """Where the data set lies; drawn scenes lie nowhere."""
+    if workload.data.reader == "streets":
+        return None
+    folder = places.data(flag)
+    return folder.resolve() if folder is not None else None
+
+
+def inspect_data(workload: Workload, data: Path | None, executor: Executor, watcher: Watcher) -> DataReport:
+    """The engine's report on a data set."""
+    spec = DataSpec(workload=workload, data=str(data) if data is not None else None)
+    device = executor.free()[0]
+    return call("reading the data set", "data", spec, DataReport, device, workload.threads, executor, watcher)

@@ -1,0 +1,151 @@
+"""Tasks through an executor, in order, as slots come free."""
+
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from harness.executors.job import Executor, Finished, Job
+from harness.ledger.errors import BadInput
+from harness.ledger.files import Value, read, write
+from harness.ledger.findings import Refusal
+from harness.ledger.spec import Verb
+from harness.ledger.status import Status, status_path
+from harness.sweep.watch import Activity, Progress, Watcher
+
+T = TypeVar("T")
+V = TypeVar("V", bound=Value)
+
+SHOW_SECONDS = 0.5
+
+
+def work_through(
+    title: str,
+    tasks: Sequence[T],
+    start: Callable[[T, str], Job | None],
+    expected_seconds: Callable[[T], float],
+    executor: Executor,
+    watcher: Watcher,
+) -> Iterator[tuple[T, Finished]]:
+    """Yields each task as its process ends. `start` makes a task's job for a device, or None to pass it over.
+
+    Whatever ends the caller ends the processes too: they are killed before the exception leaves.
+    """
+    waiting = list(tasks)
+    under_way: dict[Job, T] = {}
+    done, shown = 0, 0.0
+    try:
+        while waiting or under_way:
+            for device in executor.free():
+                while waiting:
+                    task = waiting.pop(0)
+                    job = start(task, device)
+                    if job is not None:
+                        under_way[job] = task
+                        executor.submit(job)
+                        break
+                    done += 1
+            for finished in executor.poll():
+                done += 1
+                yield under_way.pop(finished.job), finished
+            if time.monotonic() - shown > SHOW_SECONDS:
+                shown = time.monotonic()
+                progress = {job: latest_status(job.out) for job in under_way}
+                left = _seconds_left(
+                    [expected_seconds(task) for task in waiting],
+                    [expected_seconds(under_way[job]) * (1 - _fraction(status)) for job, status in progress.items()],
+                    len(under_way) + len(executor.free()),
+                )
+                running = [Progress(job.name, status) for job, status in progress.items()]
+                watcher.show(Activity(title, running, done, len(tasks), left))
+    finally:
+        if under_way:
+            executor.cancel()
+
+
+def _fraction(status: Status | None) -> float:
+    return (status.fraction or 0.0) if status is not None and status.phase in {"training", "end"} else 0.0
+
+
+def _seconds_left(waiting: Sequence[float], running: Sequence[float], slots: int) -> float | None:
+    """What is left to spend, over the slots that spend it; never less than the longest task at work."""
+    if not slots:
+        return None
+    return max(max(running, default=0.0), (sum(waiting) + sum(running)) / slots)
+
+
+def latest_status(out: Path) -> Status | None:
+    """The status beside OUT, if the engine has written one that can be read."""
+    try:
+        return read(status_path(out), Status)
+    except BadInput:
+        return None
+
+
+def call(
+    name: str, verb: Verb, spec: Value, model: type[V], device: str, threads: int, executor: Executor, watcher: Watcher
+) -> V:
+    """One engine's answer to one spec; BadInput with the engine's reason when it refuses."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        job = new_job(Path(folder), name, verb, spec, device, threads)
+        for _, finished in work_through(name, [job], lambda task, _: task, lambda _: 0.0, executor, watcher):
+            answer = answer_of(finished, model)
+            if isinstance(answer, Refusal):
+                raise BadInput(answer.reason)
+            return answer
+    raise AssertionError("a job ends once")
+
+
+def new_job(folder: Path, name: str, verb: Verb, spec: Value, device: str, threads: int) -> Job:
+    """A job with its spec written into a folder of its own."""
+    job = Job(
+        name=name,
+        verb=verb,
+        spec=folder / "spec.json",
+        out=folder / "out.json",
+        log=folder / "log.txt",
+        device=device,
+        threads=threads,
+    )
+    write(job.spec, spec)
+    return job
+
+
+def answer_of(finished: Finished, model: type[V]) -> V | Refusal:
+    """What the engine left in OUT: its value, its refusal, or one written here for a process that was killed."""
+    try:
+        return read(finished.job.out, model)
+    except BadInput:
+        pass
+    try:
+        return read(finished.job.out, Refusal)
+    except BadInput:
+        pass
+    return Refusal(ending="failed", reason=death_of(finished.exit_code, finished.job.log))
+
+
+def death_of(exit_code: int, log: Path) -> str:
+    """Why a process without an answer is gone."""
+    last = (log_tail(log, 1) or "its log is empty").strip()
+    if exit_code < 0:
+        name = _signal_name(-exit_code)
+        return f"killed by {name}; the log ends with: {last}"
+    return f"the process ended with code {exit_code} and no answer; the log ends with: {last}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return f"signal {number} ({signal.Signals(number).name})"
+    except ValueError:
+        return f"signal {number}"
+
+
+def log_tail(log: Path, lines: int = 30) -> str | None:
+    """The last lines of a log, or None without any."""
+    try:
+        text = log.read_text(errors="replace").strip()
+    except OSError:
+        return None
+    return "\n".join(text.splitlines()[-lines:]) or None

@@ -1,0 +1,50 @@
+"""An executor of thirty lines: jobs end at once, as the test says."""
+
+from collections.abc import Callable, Sequence
+
+from harness.executors.job import Finished, Job
+from harness.sweep.watch import Activity
+
+
+class FakeExecutor:
+    """Each submitted job is answered by `engine(job)`, which may write OUT, and whose value is the exit code."""
+
+    def __init__(self, engine: Callable[[Job], int], slots: Sequence[str] = ("cpu", "cpu")) -> None:
+        self.engine = engine
+        self.slots = list(slots)
+        self.jobs: list[Job] = []
+        self.cancelled = 0
+        self._running: list[Job] = []
+
+    def free(self) -> Sequence[str]:
+        return self.slots[len(self._running) :]
+
+    def submit(self, job: Job) -> None:
+        self.jobs.append(job)
+        self._running.append(job)
+
+    def running(self) -> Sequence[Job]:
+        return self._running
+
+    def poll(self) -> Sequence[Finished]:
+        ended, self._running = self._running, []
+        return [Finished(job, self.engine(job), 1.0, 2.0) for job in ended]
+
+    def cancel(self) -> Sequence[Finished]:
+        self.cancelled += 1
+        self._running = []
+        return []
+
+
+class Listening:
+    """A watcher that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.shown: list[Activity] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+    def show(self, activity: Activity) -> None:
+        self.shown.append(activity)
