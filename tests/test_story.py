@@ -1,0 +1,191 @@
+"""From a workload to the page, on a CPU, as a person would do it."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.ledger.files import read
+from harness.ledger.record import Record
+from harness.score import load
+from tests.story import bench, tiny
+
+RUN = ("--methods", "baseline,kd,featmse", "--budget", "1s", "--seeds", "2", "--profile-time", "0.2s")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a workload, its trained teacher in a cache, and a whole sweep's results."""
+    folder = tmp_path_factory.mktemp("story")
+    tiny(folder)
+    teacher = bench(folder / "cache", "teacher", "--workload", "tiny.yaml", cwd=folder)
+    assert teacher.returncode == 0, teacher.stderr
+    run = bench(folder / "cache", "run", "--workload", "tiny.yaml", *RUN, cwd=folder)
+    (folder / "stdout.txt").write_text(run.stdout)
+    (folder / "stderr.txt").write_text(run.stderr)
+    assert run.returncode == 0, run.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def records(place: Path) -> list[Record]:
+    return [read(path, Record) for path in sorted((place / "results" / "runs").glob("*.json"))]
+
+
+def test_every_method_and_seed_has_a_record_that_is_done(records: list[Record]):
+    """Three methods, two seeds."""
+    found = sorted((record.spec.method.name, record.spec.seed, record.outcome.ending) for record in records)
+    assert found == [(name, seed, "done") for name in ("baseline", "featmse", "kd") for seed in (0, 1)]
+
+
+def test_every_run_stops_within_an_iteration_of_its_budget(records: list[Record]):
+    """Spent is at least the second that was given, and at most an iteration more: half a second on any host."""
+    assert all(1.0 <= record.outcome.spent_seconds < 1.5 for record in records)
+
+
+def test_a_seed_gives_every_method_the_same_student_and_batches(records: list[Record]):
+    """Two seeds, two initial students, two orders of batches, over three methods."""
+    students = {(record.spec.seed, record.outcome.initial_student_sha256) for record in records}
+    batches = {(record.spec.seed, record.outcome.first_batches_sha256) for record in records}
+    assert len(students) == 2
+    assert len(batches) == 2
+
+
+def test_the_scores_follow_from_the_counts_beside_the_record(place: Path, records: list[Record]):
+    """MIoU again, by hand, from the stored intersections and unions."""
+    for record in records:
+        counts = np.load(place / "results" / "runs" / f"{record.spec.name}.npz", allow_pickle=False)
+        present = counts["labelled"].sum(axis=0) > 0
+        iou = counts["intersections"].sum(axis=0)[present] / counts["unions"].sum(axis=0)[present]
+        assert record.outcome.scores is not None
+        assert record.outcome.scores.miou == pytest.approx(iou.mean(), abs=1e-12)
+
+
+def test_the_students_weights_are_in_the_cache_and_known_by_digest(place: Path, records: list[Record]):
+    """One safetensors a run, whose SHA-256 the record holds."""
+    from harness.ledger.files import file_sha256
+
+    for record in records:
+        weights = place / "cache" / "students" / f"{record.spec.name}.safetensors"
+        assert file_sha256(weights) == record.outcome.student_sha256
+
+
+def test_the_frame_is_tidy(place: Path):
+    """One row a run, with the promised columns."""
+    frame = load(place / "results")
+    promised = {
+        *("workload", "method", "seed", "budget", "pace", "device", "ending", "marks"),
+        *("planned_iterations", "iterations", "budget_seconds", "spent_seconds", "wall_seconds", "device_hours"),
+        *("miou", "teacher_miou", "cost_seconds", "cost_ratio"),
+    }
+    assert promised <= set(frame.columns)
+    assert len(frame) == 6
+    assert frame.loc[frame["method"] == "baseline", "cost_ratio"].tolist() == [1.0, 1.0]
+
+
+def test_the_plan_is_printed_before_anything_is_spent(place: Path):
+    """Iterations, totals, and the line that names the smallest budget that is not too short."""
+    printed = (place / "stdout.txt").read_text()
+    assert "tiny on" in printed
+    assert re.search(r"6 runs, 0\.00167 device-hours on the clock", printed)
+    assert "6 done; records in results/runs; see them with: bench report" in printed
+
+
+def test_the_same_command_again_repeats_nothing(place: Path):
+    """Costs are known, runs are done."""
+    again = bench(place / "cache", "run", "--workload", "tiny.yaml", *RUN, cwd=place)
+    assert again.returncode == 0
+    assert "6 of 6 runs have ended already" in again.stderr
+    assert "measuring costs" not in again.stderr
+    assert "nothing was due" in again.stdout
+
+
+def test_the_page_is_made(place: Path):
+    """`bench report` prints the board and where the page is; the page stands alone."""
+    report = bench(place / "cache", "report", cwd=place)
+    assert report.returncode == 0, report.stderr
+    page = (place / "reports" / "index.html").read_text()
+    assert f"page: {(place / 'reports' / 'index.html').resolve().as_uri()}" in report.stdout
+    assert all(name in page for name in ("baseline", "kd", "featmse"))
+    assert not re.search(r'(?:src|href)="https?://[^"]*\.(?:js|css|png|svg)', page)
+
+
+def test_status_counts_endings(place: Path):
+    """Six done, none under way."""
+    status = bench(place / "cache", "status", cwd=place)
+    assert status.stdout.strip() == "results: 0 under way; 6 ended: 6 done"
+
+
+def test_a_plan_file_is_carried_out(place: Path):
+    """`bench plan --out`, then `bench run --plan`: the same run, in iterations pace to the letter."""
+    flags = ("--workload", "tiny.yaml", "--methods", "kd", "--budget", "7 it", "--seeds", "1")
+    planned = bench(
+        place / "cache", "plan", *flags, "--results", "again", "--profile-time", "0.1s", "--out", "p.json", cwd=place
+    )
+    assert planned.returncode == 0, planned.stderr
+    run = bench(place / "cache", "run", "--plan", "p.json", "--results", "again", cwd=place)
+    assert run.returncode == 0, run.stderr
+    (path,) = (place / "again" / "runs").glob("*.json")
+    outcome = read(path, Record).outcome
+    assert (outcome.ending, outcome.iterations, outcome.replanned_iterations) == ("done", 7, None)
+
+
+def test_iterations_pace_repeats_bit_by_bit(place: Path):
+    """The same seven iterations in another results folder lead to the same weights."""
+    digests = []
+    for name in ("first", "second"):
+        run = bench(
+            place / "cache", "run", "--workload", "tiny.yaml", "--methods", "kd", "--budget", "7 it", "--seeds", "1",
+            "--results", name, "--profile-time", "0.1s", cwd=place,
+        )  # fmt: skip
+        assert run.returncode == 0, run.stderr
+        (path,) = (place / name / "runs").glob("*.json")
+        digests.append(read(path, Record).outcome.student_sha256)
+    assert digests[0] == digests[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--methods", "kdd", "--budget", "1s"), "--methods: no method 'kdd' (did you mean 'kd'?): see `bench methods"),
+        (("--methods", "kd", "--budget", "1 lightyear"), "--budget: '1 lightyear' is no budget: expected 90s,"),
+        (("--methods", "kd", "--budget", "0.0001s"), "--budget: '0.0001s' buys no iteration of kd: one costs "),
+        (("--methods", "kd"), "--budget: missing: name what to run, for instance --budget 60s"),
+        (("--methods", "kd", "--budget", "1s", "--device", "gpu"), "--device: found 'gpu': expected cpu, or cuda:0"),
+        (("--methods", "kd", "--budget", "1s", "--results", "/proc/no"), "--results: /proc/no: cannot be written: "),
+        (("--methods", "broken.yaml", "--budget", "1s"), "terms[0].wieght: unknown key (did you mean 'weight'?)"),
+        (("--methods", "kd", "--budget", "1s", "--workload", "street"), "--workload: no workload 'street'"),
+        (("--methods", "kd", "--budget", "1s", "--workload", "camvid-small"), "SEGKD_DATA"),
+        (("--methods", "kd", "--budget", "1s", "--plan", "p.json"), "--plan: a plan names its methods and budgets"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_line_and_exit_code_2(place: Path, arguments: tuple[str, ...], message: str):
+    """What was found, where, what was expected; no traceback, nothing half-written."""
+    (place / "broken.yaml").write_text(
+        "title: t\nfamily: general\nnotes: n\nterms:\n"
+        "  - {loss: kl, at: logits, wieght: {default: 1.0}, source: ours}\n"
+    )
+    workload = () if "--workload" in arguments or "--plan" in arguments else ("--workload", "tiny.yaml")
+    results = () if "--results" in arguments else ("--results", "results")
+    before = sorted(path.name for path in (place / "results").rglob("*"))
+    answer = bench(place / "cache", "run", *workload, *arguments, *results, cwd=place)
+    complaint = [line for line in answer.stderr.splitlines() if line.startswith("bench: ")]
+    assert answer.returncode == 2
+    assert len(complaint) == 1
+    assert message in complaint[0]
+    assert "Traceback" not in answer.stderr
+    assert sorted(path.name for path in (place / "results").rglob("*")) == before
+
+
+def test_a_wrong_teacher_is_refused(place: Path):
+    """One byte more in its file: the digest no longer is the card's, and nothing runs."""
+    (weights,) = (place / "cache" / "teachers").glob("*.safetensors")
+    content = weights.read_bytes()
+    weights.write_bytes(content + b"\0")
+    try:
+        answer = bench(place / "cache", "run", "--workload", "tiny.yaml", *RUN, cwd=place)
+    finally:
+        weights.write_bytes(content)
+    assert answer.returncode == 2
+    assert "this is not the teacher that is meant" in answer.stderr
