@@ -148,14 +148,14 @@ def test_iterations_pace_repeats_bit_by_bit(place: Path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--methods", "kdd", "--budget", "1s"), "--methods: no method 'kdd' (did you mean 'kd'?): see `bench methods"),
+        (("--methods", "kdd", "--budget", "1s"), "no method 'kdd' (did you mean 'kd'?): see `bench methods"),
         (("--methods", "kd", "--budget", "1 lightyear"), "--budget: '1 lightyear' is no budget: expected 90s,"),
         (("--methods", "kd", "--budget", "0.0001s"), "--budget: '0.0001s' buys no iteration of kd: one costs "),
         (("--methods", "kd"), "--budget: missing: name what to run, for instance --budget 60s"),
         (("--methods", "kd", "--budget", "1s", "--device", "gpu"), "--device: found 'gpu': expected cpu, or cuda:0"),
         (("--methods", "kd", "--budget", "1s", "--results", "/proc/no"), "--results: /proc/no: cannot be written: "),
         (("--methods", "broken.yaml", "--budget", "1s"), "terms[0].wieght: unknown key (did you mean 'weight'?)"),
-        (("--methods", "kd", "--budget", "1s", "--workload", "street"), "--workload: no workload 'street'"),
+        (("--methods", "kd", "--budget", "1s", "--workload", "street"), "no workload 'street'"),
         (("--methods", "kd", "--budget", "1s", "--workload", "camvid-small"), "SEGKD_DATA"),
         (("--methods", "kd", "--budget", "1s", "--plan", "p.json"), "--plan: a plan names its methods and budgets"),
     ],

@@ -9,7 +9,7 @@ from harness.ledger.errors import BadInput
 
 if TYPE_CHECKING:
     from harness.executors.local import Local
-    from harness.sweep import Request
+    from harness.sweep.story import Request
 
 Workload = Annotated[str, typer.Option(help="A shipped workload's name (bench workloads list) or a path to a .yaml.")]
 Methods = Annotated[str, typer.Option(help="all, or names and paths to .yaml files, comma-separated.")]
@@ -71,7 +71,7 @@ def request(
 ) -> "Request":
     """The options as a request."""
     from harness.ledger.budget import Budget as Parsed
-    from harness.sweep import Request
+    from harness.sweep.story import Request
 
     devices = slots(device)
     return Request(

@@ -42,8 +42,8 @@ def run(
     from harness.ledger import places
     from harness.ledger.files import read
     from harness.ledger.plan import Plan
-    from harness.sweep import carry_out, draw_up
     from harness.sweep.ground import must_stand, survey
+    from harness.sweep.story import carry_out, draw_up
 
     executor = options.local(device)
     with Terminal() as terminal:
@@ -89,7 +89,7 @@ def plan(
     """Show what a run would spend, with costs measured where they are not known. Nothing else is spent."""
     from harness.cli.console import Terminal
     from harness.ledger.files import write
-    from harness.sweep import draw_up
+    from harness.sweep.story import draw_up
 
     must_name(methods, budget)
     executor = options.local(device)
@@ -119,7 +119,7 @@ def profile(
 ) -> None:
     """Measure each method's cost per iteration beside the baseline's, and keep it in RESULTS/costs."""
     from harness.cli.console import Terminal
-    from harness.sweep import price
+    from harness.sweep.story import price
 
     executor = options.local(device)
     asked = options.request(workload, methods, "", 1, None, device, data, results, profile_time, remeasure)

@@ -130,7 +130,7 @@ def method_path(name: str) -> Path:
     if name.endswith((".yaml", ".yml")):
         return Path(name)
     if name not in shipped_methods():
-        raise BadInput(f"--methods: no method {name!r}{nearest(name, shipped_methods())}: see `bench methods list`")
+        raise BadInput(f"no method {name!r}{nearest(name, shipped_methods())}: see `bench methods list`")
     return SHIPPED / f"{name}.yaml"
 
 

@@ -1,6 +1,7 @@
 """Where things lie: flag first, then environment, then default."""
 
 import os
+import tempfile
 from pathlib import Path
 
 from platformdirs import user_cache_path
@@ -9,6 +10,13 @@ from platformdirs import user_cache_path
 def cache() -> Path:
     """SEGKD_CACHE, or the user's cache folder: teachers, backbone weights, students."""
     return Path(os.environ.get("SEGKD_CACHE") or user_cache_path("segkd-bench"))
+
+
+def probe(folder: Path) -> None:
+    """OSError unless the folder can be written, or made where it does not exist; leaves nothing behind."""
+    existing = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    with tempfile.TemporaryDirectory(dir=existing, prefix=".probe-"):
+        pass
 
 
 def data(flag: Path | None) -> Path | None:

@@ -185,7 +185,7 @@ def workload_path(name: str) -> Path:
     shipped = shipped_workloads()
     if name not in shipped:
         known = ", ".join((*shipped, "or a path to a .yaml"))
-        raise BadInput(f"--workload: no workload {name!r}{nearest(name, shipped)}: known are {known}")
+        raise BadInput(f"no workload {name!r}{nearest(name, shipped)}: known are {known}")
     return SHIPPED / f"{name}.yaml"
 
 

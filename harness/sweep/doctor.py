@@ -14,8 +14,8 @@ from harness.ledger.device import conditions, cores, device_class
 from harness.ledger.errors import BadInput
 from harness.ledger.teacher import find_teacher
 from harness.ledger.workload import read_workload, workload_path
-from harness.sweep import must_be_writable
 from harness.sweep.ground import data_folder, inspect_data
+from harness.sweep.story import must_be_writable
 from harness.sweep.watch import Watcher
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "pandas", "matplotlib")
@@ -108,10 +108,7 @@ def told_teacher(mious: list[float], complaints: list[str]) -> str:
 def writable(folder: Path) -> str:
     """The folder, or BadInput."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".probe"
-        probe.write_bytes(b"")
-        probe.unlink()
+        places.probe(folder)
     except OSError as error:
         raise BadInput(
             f"{folder} cannot be written ({error.strerror}): set SEGKD_CACHE to a folder that can"

@@ -401,7 +401,7 @@ def test_an_unknown_name_is_told_with_the_nearest(folder, monkeypatch):
     monkeypatch.setattr(module, "SHIPPED", folder)
     with pytest.raises(BadInput) as caught:
         method_path("cdw")
-    assert str(caught.value) == "--methods: no method 'cdw' (did you mean 'cwd'?): see `bench methods list`"
+    assert str(caught.value) == "no method 'cdw' (did you mean 'cwd'?): see `bench methods list`"
 
 
 @pytest.mark.parametrize("name", shipped_methods())

@@ -191,7 +191,7 @@ def test_an_unknown_name_is_told_with_all_that_are_known(tmp_path, monkeypatch):
     with pytest.raises(BadInput) as caught:
         workload_path("steets")
     assert str(caught.value) == (
-        "--workload: no workload 'steets' (did you mean 'streets'?): known are camvid, streets, or a path to a .yaml"
+        "no workload 'steets' (did you mean 'streets'?): known are camvid, streets, or a path to a .yaml"
     )
 
 

@@ -1,0 +1,49 @@
+"""What flags become."""
+
+import pytest
+
+from harness.cli.console import duration
+from harness.cli.options import seconds, slots
+from harness.ledger.device import cores
+from harness.ledger.errors import BadInput
+
+
+def test_the_cpu_has_a_slot_for_each_core():
+    """Runs go side by side, one a core."""
+    assert slots("cpu") == ("cpu",) * cores()
+
+
+def test_without_a_gpu_the_default_is_the_cpu(monkeypatch: pytest.MonkeyPatch):
+    """NVML has no driver to talk to."""
+    monkeypatch.setattr("harness.ledger.device.default_devices", lambda: ("cpu",))
+    assert slots(None) == ("cpu",) * cores()
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("cpu,cuda:0", "--device: found 'cpu,cuda:0': the CPU and GPUs are different device classes; name one kind"),
+        ("cuda:0,cuda:0", "--device: found 'cuda:0,cuda:0': a device is named twice"),
+    ],
+)
+def test_devices_that_do_not_go_together_are_bad_input(flag: str, message: str):
+    """One line that says why."""
+    with pytest.raises(BadInput) as caught:
+        slots(flag)
+    assert str(caught.value) == message
+
+
+def test_a_profile_time_is_a_time():
+    """2s is two seconds; iterations are not accepted."""
+    assert (seconds(None), seconds("2s"), seconds("1m")) == (None, 2.0, 60.0)
+    with pytest.raises(BadInput, match="--profile-time: '3 it' is no time: expected 2s or 1m"):
+        seconds("3 it")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(12.4, "12 s"), (89.4, "89 s"), (600, "10 min"), (7200, "2 h"), (9000, "2 h 30 min"), (200_000, "2 d 7 h")],
+)
+def test_durations_are_told_as_a_person_would(value: float, text: str):
+    """In the largest unit that still says enough."""
+    assert duration(value) == text
