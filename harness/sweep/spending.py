@@ -108,7 +108,9 @@ def conclude(folder: Path, finished: Finished | None, results: Path) -> Record:
     )
     counts = folder / "counts.npz"
     if counts.exists():
-        os.replace(counts, layout.counts_path(results, spec.name))
+        kept = layout.counts_path(results, spec.name)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(counts, kept)
     layout.write_record(results, record)
     if outcome.ending == "done":
         shutil.rmtree(folder)

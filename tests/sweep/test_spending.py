@@ -25,6 +25,7 @@ def done(job: Job) -> int:
     """An engine that succeeds."""
     spec = read(job.spec, RunSpec)
     write(job.out, Outcome(ending="done", iterations=spec.iterations, spent_seconds=90.0, scores=SCORES))
+    job.out.with_name("counts.npz").write_bytes(b"per image")
     return 0
 
 
@@ -56,6 +57,7 @@ def test_every_run_leaves_a_record(tmp_path: Path):
     records, _ = carry_out(tmp_path, done)
     files = sorted(path.name for path in (tmp_path / "runs").glob("*.json"))
     assert files == sorted(f"{record.spec.name}.json" for record in records)
+    assert all(layout.counts_path(tmp_path, record.spec.name).read_bytes() == b"per image" for record in records)
     assert [record.outcome.ending for record in records] == ["done", "done"]
     assert layout.unfinished(tmp_path) == []
 
