@@ -178,6 +178,17 @@ def test_bad_input_is_one_line_and_exit_code_2(place: Path, arguments: tuple[str
     assert sorted(path.name for path in (place / "results").rglob("*")) == before
 
 
+def test_a_teacher_that_is_there_is_kept(place: Path):
+    """The command a second time trains nothing and tells the same card."""
+    (weights,) = (place / "cache" / "teachers").glob("*.safetensors")
+    before = weights.stat().st_mtime_ns
+    again = bench(place / "cache", "teacher", "--workload", "tiny.yaml", cwd=place)
+    assert again.returncode == 0
+    assert "trained already" in again.stderr
+    assert str(weights) in again.stdout
+    assert weights.stat().st_mtime_ns == before
+
+
 def test_a_wrong_teacher_is_refused(place: Path):
     """One byte more in its file: the digest no longer is the card's, and nothing runs."""
     (weights,) = (place / "cache" / "teachers").glob("*.safetensors")

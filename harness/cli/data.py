@@ -43,24 +43,31 @@ def teacher(
     data: options.Data = None,
     device: options.Device = None,
 ) -> None:
-    """Train a workload's teacher by its recipe and keep it in the cache with its measured mIoU."""
+    """Train a workload's teacher by its recipe and keep it in the cache with its measured mIoU.
+
+    One that is there already is kept, as records name it by its digest.
+    """
     from harness.cli.console import Terminal, print_line
     from harness.ledger.findings import TeacherCard
     from harness.ledger.spec import TeacherSpec
-    from harness.ledger.teacher import teacher_weights
+    from harness.ledger.teacher import cached_card, teacher_recipe, teacher_weights
     from harness.ledger.workload import read_workload, workload_path
-    from harness.sweep.ground import data_folder
+    from harness.sweep.ground import data_folder, sound_data
     from harness.sweep.working import call
 
     read = read_workload(workload_path(workload))
     folder = data_folder(read, data)
     place = options.slots(device)[0]
+    executor = options.local(device)
     spec = TeacherSpec(workload=read, data=str(folder) if folder else None, device=place)
     with Terminal() as terminal:
-        card = call(
-            "training the teacher", "teacher", spec, TeacherCard, place, read.threads, options.local(device), terminal
-        )
-    print_line(f"{teacher_weights(card.recipe)}")
+        weights = teacher_weights(teacher_recipe(read, sound_data(read, folder, executor, terminal).sha256))
+        card = cached_card(weights)
+        if card is not None:
+            terminal.say("trained already; remove the file to train it anew")
+        else:
+            card = call("training", "teacher", spec, TeacherCard, place, read.threads, executor, terminal)
+    print_line(f"{weights}")
     print_line(f"SHA-256 {card.sha256}")
     print_line(
         f"mIoU {100 * card.miou:.2f} % on the score split; {card.parameters:,} parameters, "

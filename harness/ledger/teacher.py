@@ -28,15 +28,23 @@ def find_teacher(name: str, path: Path, workload: Workload, data_sha256: str) ->
     if workload.teacher.weights is not None:
         return _shipped(path, workload)
     weights = teacher_weights(teacher_recipe(workload, data_sha256))
-    card_path = weights.with_suffix(".json")
-    if not (weights.exists() and card_path.exists()):
+    card = cached_card(weights)
+    if card is None:
         raise BadInput(
             f"no teacher for {name} in the cache ({weights.parent}): "
             f"train it once with `bench teacher --workload {name}`, and the same --data if it needs one"
         )
-    card = read(card_path, TeacherCard)
-    _check(weights, card.sha256, f"{card_path.name} beside it")
     return TeacherFile(path=str(weights), sha256=card.sha256, miou=card.miou)
+
+
+def cached_card(weights: Path) -> TeacherCard | None:
+    """The card of a trained teacher, once its weights are found to be the ones it tells of; None without one."""
+    path = weights.with_suffix(".json")
+    if not (weights.exists() and path.exists()):
+        return None
+    card = read(path, TeacherCard)
+    _check(weights, card.sha256, f"{path.name} beside it")
+    return card
 
 
 def _shipped(path: Path, workload: Workload) -> TeacherFile:
@@ -57,7 +65,7 @@ def _check(weights: Path, expected: str, where: str) -> None:
     if found != expected:
         raise BadInput(
             f"{weights}: SHA-256 is {found[:12]}…, but {where} says {expected[:12]}…: "
-            "this is not the teacher that is meant; put the right file back, or train it anew with `bench teacher`"
+            "this is not the teacher that is meant; put the right file back, or remove it and run `bench teacher`"
         )
 
 

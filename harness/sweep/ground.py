@@ -23,10 +23,7 @@ def survey(
     workload = read_workload(path)
     found = device_class(device, workload.threads)
     data = data_folder(workload, data_flag)
-    report = inspect_data(workload, data, executor, watcher)
-    if report.problems:
-        more = f" (and {len(report.problems) - 1} more: `bench data check`)" if len(report.problems) > 1 else ""
-        raise BadInput(f"{data}: {report.problems[0]}{more}")
+    report = sound_data(workload, data, executor, watcher)
     teacher = find_teacher(path.stem, path, workload, report.sha256)
     return Ground(
         workload_name=path.stem,
@@ -59,6 +56,15 @@ def data_folder(workload: Workload, flag: Path | None) -> Path | None:
         return None
     folder = places.data(flag)
     return folder.resolve() if folder is not None else None
+
+
+def sound_data(workload: Workload, data: Path | None, executor: Executor, watcher: Watcher) -> DataReport:
+    """The report on a data set in which nothing is wrong; else BadInput for the first of its problems."""
+    report = inspect_data(workload, data, executor, watcher)
+    if report.problems:
+        more = f" (and {len(report.problems) - 1} more: `bench data check`)" if len(report.problems) > 1 else ""
+        raise BadInput(f"{data}: {report.problems[0]}{more}")
+    return report
 
 
 def inspect_data(workload: Workload, data: Path | None, executor: Executor, watcher: Watcher) -> DataReport:
