@@ -1,5 +1,6 @@
 """What goes into an engine: one frozen value a verb."""
 
+from pathlib import Path
 from typing import Literal
 
 from harness.ledger.cost import Cost
@@ -104,3 +105,17 @@ class RunSpec(PlannedRun):
     def name(self) -> str:
         """KEY.ATTEMPT."""
         return f"{self.key}.{self.attempt}"
+
+    def without_places(self) -> "RunSpec":
+        """The same without the folders of this machine: what a record keeps, and its owner may publish."""
+        ground, method = self.ground, self.method
+        teacher = ground.teacher.model_copy(update={"path": Path(ground.teacher.path).name})
+        terms = tuple(term.model_copy(update={"file": Path(term.file).name}) for term in method.terms)
+        data = Path(ground.data).name if ground.data is not None else None
+        return self.model_copy(
+            update={
+                "ground": ground.model_copy(update={"teacher": teacher, "data": data}),
+                "method": method.model_copy(update={"terms": terms}),
+                "students": Path(self.students).name,
+            }
+        )

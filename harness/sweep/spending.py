@@ -98,7 +98,7 @@ def conclude(folder: Path, finished: Finished | None, results: Path) -> Record:
     spec = read(folder / "spec.json", RunSpec)
     outcome = outcome_of(folder, finished)
     record = Record(
-        spec=spec,
+        spec=spec.without_places(),
         outcome=outcome,
         witness=witness_of(finished),
         marks=marks_of(spec, outcome),
@@ -165,7 +165,9 @@ def record_refused(refused: RefusedRun, ground: Ground, results: Path, students:
     shutil.rmtree(layout.work_folder(results, spec.name))
     now = _utc(datetime.datetime.now().timestamp())
     outcome = Outcome(ending=refused.refusal.ending, reason=refused.refusal.reason)
-    record = Record(spec=spec, outcome=outcome, witness=None, marks=(), log_tail=None, started=now, ended=now)
+    record = Record(
+        spec=spec.without_places(), outcome=outcome, witness=None, marks=(), log_tail=None, started=now, ended=now
+    )
     layout.write_record(results, record)
     return record
 

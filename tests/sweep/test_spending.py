@@ -68,6 +68,14 @@ def test_a_record_holds_what_was_seen_from_outside(tmp_path: Path):
     assert (records[0].witness.cpu_seconds, records[0].witness.wall_seconds, records[0].witness.exit_code) == (1, 2, 0)
 
 
+def test_a_record_names_no_folder_of_this_machine(tmp_path: Path):
+    """It can be published: no path leads anywhere."""
+    carry_out(tmp_path, done)
+    text = "".join(path.read_text() for path in (tmp_path / "runs").glob("*.json"))
+    assert str(tmp_path) not in text
+    assert '"/' not in text
+
+
 def test_a_second_sweep_repeats_nothing_that_is_done(tmp_path: Path):
     """The same plan again: no job."""
     carry_out(tmp_path, done)
