@@ -66,7 +66,7 @@ def work_through(
 
 
 def _fraction(status: Status | None) -> float:
-    return (status.fraction or 0.0) if status is not None and status.phase in {"training", "end"} else 0.0
+    return (status.fraction or 0.0) if status is not None and status.phase in {"training", "evaluation", "end"} else 0.0
 
 
 def _seconds_left(waiting: Sequence[float], running: Sequence[float], slots: int) -> float | None:

@@ -3,7 +3,9 @@
 import math
 import random
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -28,7 +30,11 @@ STEADY_SECONDS = 0.5
 ROUND_SECONDS = 0.03
 """For how long the baseline is timed in a round, at least, so that the clock's grain does not show."""
 
-FEWEST_ROUNDS = 10
+FEWEST_ROUNDS = 5
+"""Rounds that are timed whatever the time allows."""
+
+FEWEST_TO_SETTLE = 30
+"""Rounds before a narrow interval is believed: that of a handful of rounds is narrow by luck too often."""
 
 
 def main(spec_path: Path, out: Path, heartbeat: Heartbeat) -> int:
@@ -36,6 +42,14 @@ def main(spec_path: Path, out: Path, heartbeat: Heartbeat) -> int:
     spec = read(spec_path, ProfileSpec)
     write(out, measure(spec, heartbeat))
     return 0
+
+
+class Timed(Protocol):
+    """What `compare` asks of a side."""
+
+    def seconds(self, iterations: int) -> float:
+        """Seconds an iteration over some iterations."""
+        ...
 
 
 class Contender:
@@ -105,14 +119,19 @@ def measure(spec: ProfileSpec, heartbeat: Heartbeat) -> Measurement:
 
 
 def compare(
-    method: Contender, baseline: Contender, iterations: int, seconds: float, heartbeat: Heartbeat
+    method: Timed,
+    baseline: Timed,
+    iterations: int,
+    seconds: float,
+    heartbeat: Heartbeat,
+    now: Callable[[], float] = time.perf_counter,
 ) -> list[tuple[float, float]]:
-    """Pairs of seconds an iteration, baseline's and method's, a round each."""
+    """Pairs of seconds an iteration, baseline's and method's, a round each, in an order that chance decides."""
     coin = random.Random(SEED)
     rounds: list[tuple[float, float]] = []
     heartbeat.enter("rounds", done=lambda: len(rounds))
-    end = time.perf_counter() + seconds
-    while len(rounds) < FEWEST_ROUNDS or (time.perf_counter() < end and not is_settled(method, baseline, rounds)):
+    end = now() + seconds
+    while len(rounds) < FEWEST_ROUNDS or (now() < end and not is_settled(method is baseline, rounds)):
         if method is baseline:
             alone = baseline.seconds(iterations)
             rounds.append((alone, alone))
@@ -124,9 +143,9 @@ def compare(
     return rounds
 
 
-def is_settled(method: Contender, baseline: Contender, rounds: list[tuple[float, float]]) -> bool:
+def is_settled(alone: bool, rounds: Sequence[tuple[float, float]]) -> bool:
     """Whether the ratio's interval is narrow enough. The baseline's own ratio is 1: it only adds to the pool."""
-    if method is baseline:
+    if alone or len(rounds) < FEWEST_TO_SETTLE:
         return False
     ratio, low, high = ratio_interval([pair[0] for pair in rounds], [pair[1] for pair in rounds])
     return high - low < 2 * COST_TOLERANCE * ratio
