@@ -1,11 +1,14 @@
 """bench report."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.cli import options
+
+if TYPE_CHECKING:
+    from harness.score.leaderboard import Board
 
 OUT = Path("reports")
 
@@ -19,8 +22,21 @@ def report(
     from harness.report import build
     from harness.score import load
     from harness.score.leaderboard import boards
-    from harness.score.tables import to_markdown
 
     page = build(results, out)
-    print_line(to_markdown(boards(load(results))))
+    for board in boards(load(results)):
+        show_board(board)
     print_line(f"page: {page.resolve().as_uri()}")
+
+
+def show_board(board: "Board") -> None:
+    """A board on the terminal: who won, and below the line why somebody is not ranked."""
+    from harness.cli.console import print_line, show_table
+    from harness.score.tables import HEADER, table
+
+    shown = [index for index, name in enumerate(HEADER) if name not in {"title", "family", "weights"}]
+    rows = [tuple(cells[index] for index in shown) for cells in table(board, board.rows)]
+    title = f"{board.title}, {board.budget} a run, {board.device} ({board.standing}: {board.caveat})"
+    show_table(title, tuple(HEADER[index] for index in shown), rows)
+    for row in board.unranked:
+        print_line(f"{row.method} stands below the line: {'; '.join(row.why)}")

@@ -9,14 +9,14 @@ from harness.score import numerals
 from harness.score.leaderboard import Board, Row, Tally
 from harness.score.stats import Estimate, Interval
 
-CSV_HEADER = (
+CSV_COLUMNS = (
     *("track", "workload", "standing", "budget", "budget_seconds", "device", "pace", "rules", "teacher_miou"),
     *("rank", "above_the_line", "method", "method_digest", "title", "family", "sources", "n", "planned"),
     *("miou", "miou_low", "miou_high", "gain", "gain_n", "gain_low", "gain_high", "teacher_share"),
     *("iterations", "epochs", "cost_ratio", "cost_ratio_low", "cost_ratio_high", "device_hours"),
     *("endings", "marks", "why", "notes"),
 )
-MARKDOWN_HEADER = (
+HEADER = (
     *("#", "method", "title", "family", "n", "mIoU %", "gain", "of teacher %", "iterations", "epochs"),
     *("cost ×", "device-hours", "ending", "marks", "weights"),
 )
@@ -27,7 +27,7 @@ def to_csv(boards: Sequence[Board]) -> str:
     """All boards in one table: fractions as fractions, empty cells where there is no value."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(CSV_HEADER)
+    writer.writerow(CSV_COLUMNS)
     writer.writerows(_csv_row(board, row) for board in boards for row in board.rows)
     return text.getvalue()
 
@@ -89,10 +89,15 @@ def _facts(board: Board) -> str:
 
 
 def _table(board: Board, rows: Sequence[Row]) -> list[str]:
+    rule = " | ".join("--:" if title in RIGHT else ":--" for title in HEADER)
+    body = [f"| {' | '.join(map(_escaped, cells))} |" for cells in table(board, rows)]
+    return [f"| {' | '.join(HEADER)} |", f"| {rule} |", *body]
+
+
+def table(board: Board, rows: Sequence[Row]) -> list[tuple[str, ...]]:
+    """The rows' cells as people read them, under HEADER."""
     digits = numerals.decimals(row.miou for row in board.rows)
-    rule = " | ".join("--:" if title in RIGHT else ":--" for title in MARKDOWN_HEADER)
-    body = [f"| {' | '.join(map(_escaped, _cells(row, digits)))} |" for row in rows]
-    return [f"| {' | '.join(MARKDOWN_HEADER)} |", f"| {rule} |", *body]
+    return [_cells(row, digits) for row in rows]
 
 
 def _cells(row: Row, digits: int) -> tuple[str, ...]:
