@@ -200,3 +200,26 @@ def test_a_wrong_teacher_is_refused(place: Path):
         weights.write_bytes(content)
     assert answer.returncode == 2
     assert "this is not the teacher that is meant" in answer.stderr
+
+
+def test_a_plan_of_another_ground_is_refused(place: Path):
+    """A loss whose Python changed after the plan: one line, nothing runs."""
+    (place / "mine.py").write_text(
+        "def half(student, teacher, labels, *, draw):\n    return (student - teacher).mean() / 2\n"
+    )
+    (place / "mine.yaml").write_text(
+        "title: t\nfamily: general\nnotes: n\nterms:\n"
+        "  - {loss: mine.py:half, at: logits, weight: {default: 1.0}, source: ours}\n"
+    )
+    flags = ("--workload", "tiny.yaml", "--methods", "mine.yaml", "--budget", "3 it", "--seeds", "1")
+    planned = bench(
+        place / "cache", "plan", *flags, "--results", "mine", "--profile-time", "0.1s", "--out", "m.json", cwd=place
+    )
+    assert planned.returncode == 0, planned.stderr
+    (place / "mine.py").write_text(
+        "def half(student, teacher, labels, *, draw):\n    return (student - teacher).mean() / 3\n"
+    )
+    answer = bench(place / "cache", "run", "--plan", "m.json", "--results", "mine", cwd=place)
+    assert answer.returncode == 2
+    assert "bench: mine: its Python, or harness/distill, has changed since it was planned: plan anew" in answer.stderr
+    assert not (place / "mine" / "runs").exists()

@@ -42,7 +42,7 @@ def run(
     from harness.ledger import places
     from harness.ledger.files import read
     from harness.ledger.plan import Plan
-    from harness.sweep.ground import must_stand, survey
+    from harness.sweep.ground import must_stand
     from harness.sweep.story import carry_out, draw_up
 
     executor = options.local(device)
@@ -50,12 +50,7 @@ def run(
         if plan is not None:
             if methods or budget:
                 raise BadInput("--plan: a plan names its methods and budgets: leave --methods and --budget out")
-            drawn = read(plan, Plan)
-            ground = drawn.ground
-            slots = options.slots(device)
-            here = Path(ground.data) if ground.data else None
-            found = survey(ground.workload_name, data or here, slots[0], len(slots), executor, terminal)
-            must_stand(drawn, found)
+            drawn = must_stand(read(plan, Plan), data, options.slots(device)[0], executor, terminal)
         else:
             must_name(methods, budget)
             asked = options.request(

@@ -163,19 +163,29 @@ def resolve_method(path: Path, dataset: str, positions: int) -> ResolvedMethod:
     """The method as it runs on a data set whose crops have so many logit positions."""
     document, method = _read(path)
     terms = tuple(_resolve_term(document, index, term, dataset, positions) for index, term in enumerate(method.terms))
-    digest = method_digest(method, terms)
+    digest = method_digest(method.group, terms)
     return ResolvedMethod(
         name=path.stem, title=method.title, family=method.family, group=method.group, terms=terms, digest=digest
     )
 
 
-def method_digest(method: Method, terms: tuple[ResolvedTerm, ...]) -> str:
+def must_be_as_planned(method: ResolvedMethod) -> None:
+    """BadInput when the Python behind a method is no longer what its digest was taken of."""
+    try:
+        found = method_digest(method.group, method.terms)
+    except OSError as error:
+        raise BadInput(f"{method.name}: {error.filename}: cannot be read: {error.strerror}") from error
+    if found != method.digest:
+        raise BadInput(f"{method.name}: its Python, or harness/distill, has changed since it was planned: plan anew")
+
+
+def method_digest(group: int | None, terms: tuple[ResolvedTerm, ...]) -> str:
     """Changes with anything that changes what the method computes: its terms, their Python, the source of distill/."""
     files = {path.resolve() for path in (*(Path(term.file) for term in terms), *DISTILL.rglob("*.py"))}
     # By name, not by path: the same method has one digest wherever it is installed.
     code = sorted((path.name, path.read_bytes()) for path in files)
     settled = [term.model_dump_json(exclude={"file"}) + Path(term.file).name for term in terms]
-    return sha256(str(method.group), *settled, *(content for _, content in code))[:16]
+    return sha256(str(group), *settled, *(content for _, content in code))[:16]
 
 
 def _resolve_term(document: Document, index: int, term: Term, dataset: str, positions: int) -> ResolvedTerm:

@@ -43,7 +43,7 @@ def cached_card(weights: Path) -> TeacherCard | None:
     if not (weights.exists() and path.exists()):
         return None
     card = read(path, TeacherCard)
-    _check(weights, card.sha256, f"{path.name} beside it")
+    must_be_the_teacher(weights, card.sha256, f"{path.name} beside it")
     return card
 
 
@@ -56,11 +56,12 @@ def _shipped(path: Path, workload: Workload) -> TeacherFile:
     weights = path.parent / teacher.weights
     if not weights.exists():
         raise BadInput(f"{weights}: the teacher named in {path.name} is not there: put it back")
-    _check(weights, teacher.sha256, path.name)
+    must_be_the_teacher(weights, teacher.sha256, path.name)
     return TeacherFile(path=str(weights), sha256=teacher.sha256, miou=teacher.miou)
 
 
-def _check(weights: Path, expected: str, where: str) -> None:
+def must_be_the_teacher(weights: Path, expected: str, where: str) -> None:
+    """BadInput unless the file's digest is the expected one; `where` says who expects it."""
     found = file_sha256(weights)
     if found != expected:
         raise BadInput(

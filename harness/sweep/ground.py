@@ -7,9 +7,10 @@ from harness.ledger import places
 from harness.ledger.device import device_class
 from harness.ledger.errors import BadInput
 from harness.ledger.findings import DataReport
+from harness.ledger.method import must_be_as_planned
 from harness.ledger.plan import Plan
 from harness.ledger.spec import DataSpec, Ground
-from harness.ledger.teacher import find_teacher
+from harness.ledger.teacher import find_teacher, must_be_the_teacher
 from harness.ledger.workload import Workload, read_workload, workload_digest, workload_path
 from harness.sweep.watch import Watcher
 from harness.sweep.working import call
@@ -37,17 +38,23 @@ def survey(
     )
 
 
-def must_stand(plan: Plan, found: Ground) -> None:
-    """BadInput when a plan was drawn up for another ground than the one that is here."""
-    planned = plan.ground
-    if planned.workload_digest != found.workload_digest:
-        raise BadInput(
-            f"--plan: {planned.workload_name} has changed since the plan was made (YAML, data or teacher): plan anew"
-        )
-    if planned.device_class != found.device_class:
-        raise BadInput(
-            f"--plan: made for {planned.device_class.label}, but this is {found.device_class.label}: plan anew"
-        )
+def must_stand(plan: Plan, data_flag: Path | None, device: str, executor: Executor, watcher: Watcher) -> Plan:
+    """The plan, its data where they lie now; BadInput when it was drawn up for another ground than the one here."""
+    ground = plan.ground
+    found = device_class(device, ground.workload.threads)
+    if ground.device_class != found:
+        raise BadInput(f"--plan: made for {ground.device_class.label}, but this is {found.label}: plan anew")
+    for run in plan.runs:
+        must_be_as_planned(run.method)
+    data = data_folder(ground.workload, data_flag or (Path(ground.data) if ground.data else None))
+    if sound_data(ground.workload, data, executor, watcher).sha256 != ground.data_sha256:
+        raise BadInput(f"--plan: {data or ground.workload_name}: the data have changed since the plan: plan anew")
+    weights = Path(ground.teacher.path)
+    if not weights.exists():
+        raise BadInput(f"--plan: {weights}: the teacher that the plan was made with is gone: plan anew")
+    must_be_the_teacher(weights, ground.teacher.sha256, "the plan")
+    here = ground.model_copy(update={"data": str(data) if data is not None else None})
+    return plan.model_copy(update={"ground": here})
 
 
 def data_folder(workload: Workload, flag: Path | None) -> Path | None:

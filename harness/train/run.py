@@ -11,6 +11,7 @@ from harness.ledger.device import conditions, device_class
 from harness.ledger.endings import Ending
 from harness.ledger.errors import BadInput
 from harness.ledger.files import read, write
+from harness.ledger.method import must_be_as_planned
 from harness.ledger.record import Outcome, Point, Times
 from harness.ledger.spec import RunSpec
 from harness.ledger.workload import Split as SplitName
@@ -64,6 +65,7 @@ class Run:
         """The one place where a run's failure becomes an ending."""
         try:
             self.check_device()
+            must_be_as_planned(self.spec.method)
             trainee = self.train()
             self.score(trainee)
         except Exception as error:
