@@ -48,9 +48,13 @@ def spend(
 
     try:
         for _, finished in work_through("running", runs, start, expected_seconds, executor, watcher):
-            if finished.exit_code != LOCKED:
-                written.append(conclude(finished.job.out.parent, finished, results))
-                watcher.say(told(written[-1]))
+            if finished.exit_code == LOCKED:
+                shutil.rmtree(
+                    finished.job.out.parent
+                )  # another sweep was quicker: the run, and its record, are its own
+                continue
+            written.append(conclude(finished.job.out.parent, finished, results))
+            watcher.say(told(written[-1]))
     except (KeyboardInterrupt, SystemExit):
         adopt_orphans(results, watcher)
         raise

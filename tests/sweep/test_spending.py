@@ -167,6 +167,13 @@ def test_a_run_that_another_sweep_is_at_is_let_be(tmp_path: Path, monkeypatch: p
     assert watcher.lines[0] == f"{plan.runs[0].key}: another process is at it"
 
 
+def test_a_run_that_another_process_took_first_is_its_own(tmp_path: Path):
+    """The engine found the lock held: no record, and nothing for the next sweep to adopt."""
+    records, _ = carry_out(tmp_path, lambda job: 75 if "kd" in job.name else done(job))
+    assert [record.spec.method.name for record in records] == ["baseline"]
+    assert layout.unfinished(tmp_path) == []
+
+
 def test_a_method_that_cannot_run_leaves_its_reason(tmp_path: Path):
     """Skipped is a row too."""
     plan = planned("90s", kd=Refusal(ending="skipped", reason="needs logits of 64×64"))
