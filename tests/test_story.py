@@ -63,11 +63,11 @@ def test_the_scores_follow_from_the_counts_beside_the_record(place: Path, record
 
 
 def test_the_students_weights_are_in_the_cache_and_known_by_digest(place: Path, records: list[Record]):
-    """One safetensors a run, whose SHA-256 the record holds."""
+    """One safetensors a run, named by the SHA-256 that the record holds."""
     from harness.ledger.files import file_sha256
 
     for record in records:
-        weights = place / "cache" / "students" / f"{record.spec.name}.safetensors"
+        weights = place / "cache" / "students" / f"{record.outcome.student_sha256}.safetensors"
         assert file_sha256(weights) == record.outcome.student_sha256
 
 

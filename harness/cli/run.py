@@ -160,6 +160,8 @@ def must_name(methods: str, budget: str) -> None:
 
 def show_plan(plan: "Plan", slots: int) -> None:
     """The plan, a line a method and budget, with its totals and its warnings."""
+    import math
+
     from harness.cli.console import duration, print_line, show_table
     from harness.ledger.plan import epochs_are_odd, smallest_budget_seconds
 
@@ -192,12 +194,12 @@ def show_plan(plan: "Plan", slots: int) -> None:
         print_line(f"(!) over ten times, or under a tenth, of the recipe's {recipe:g} epochs")
     smallest = smallest_budget_seconds(plan)
     if smallest is not None:
-        print_line(f"too_short: the smallest budget that is not: {smallest:.0f}s")
+        print_line(f"too_short: the smallest budget that is not: {math.ceil(smallest)}s")
     hours = plan.device_seconds / 3600
     print_line(
         f"{len(plan.runs)} runs, {hours:.3g} device-hours on the clock; "
-        f"on {slots} device{'s' * (slots > 1)} here until about {end_time(plan.device_seconds / slots)} "
-        f"({duration(plan.device_seconds / slots)}, and each run's start and scoring)"
+        f"on {slots} device{'s' * (slots > 1)} here until about {end_time(plan.seconds_on(slots))} "
+        f"({duration(plan.seconds_on(slots))}, and each run's start and scoring)"
     )
 
 
@@ -216,7 +218,7 @@ def confirm(plan: "Plan", slots: int, yes: bool) -> None:
 
     from harness.cli.console import ask, duration
 
-    seconds = plan.device_seconds / slots
+    seconds = plan.seconds_on(slots)
     if yes or seconds <= ASK_FROM_SECONDS or not sys.stdin.isatty():
         return
     if not ask(f"Spend about {duration(seconds)}?"):

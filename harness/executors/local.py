@@ -37,7 +37,8 @@ class Local:
 
     def submit(self, job: Job) -> None:
         """Starts the engine, its output in the job's log."""
-        environment = {**os.environ, PARENT: str(os.getpid())}
+        # NVML counts devices by bus; torch must count them alike.
+        environment = {**os.environ, PARENT: str(os.getpid()), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
         if job.device == "cpu":
             environment["OMP_NUM_THREADS"] = str(job.threads)
         command = [sys.executable, "-P", "-m", "harness.train", job.verb, str(job.spec), str(job.out)]

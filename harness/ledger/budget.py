@@ -63,6 +63,12 @@ class Budget:
         return budgets
 
     @property
+    def canonical(self) -> str:
+        """The same for every way of writing the same amount: `60s` for `1m`."""
+        amount = f"{self.amount:.12g}{'' if self.unit is Unit.SECONDS else ' '}{self.unit}"
+        return f"{amount} of {self.anchor}" if self.anchor else amount
+
+    @property
     def is_time(self) -> bool:
         """Whether the budget comes down to seconds on the clock."""
         return self.unit is Unit.SECONDS or self.anchor is not None

@@ -96,8 +96,11 @@ def ratio_interval(baseline: Sequence[float], method: Sequence[float]) -> tuple[
 
 
 def pooled_baseline(measurements: Iterable[Measurement]) -> float:
-    """Seconds an iteration of the baseline, the median over the rounds of all processes."""
-    return float(np.median(np.concatenate([measurement.baseline_seconds for measurement in measurements])))
+    """Seconds an iteration of the baseline: the median over processes of each one's median over rounds.
+
+    A process counts once, however many rounds it had time for: processes differ by more than rounds do.
+    """
+    return float(np.median([np.median(measurement.baseline_seconds) for measurement in measurements]))
 
 
 def price(measurement: Measurement, baseline_seconds: float) -> Cost:

@@ -37,6 +37,11 @@ class Plan(Value):
         """What the runs will hold devices for, where it is known."""
         return sum(expected_seconds(run) for run in self.runs)
 
+    def seconds_on(self, slots: int) -> float:
+        """How long the runs take side by side, without starts and scoring: at least as long as the longest."""
+        longest = max((expected_seconds(run) for run in self.runs), default=0.0)
+        return max(longest, self.device_seconds / slots)
+
 
 def expected_seconds(run: PlannedRun) -> float:
     """The run's time on the clock: its budget, or its iterations at their price."""
@@ -168,7 +173,7 @@ def run_key(ground: Ground, method: ResolvedMethod, seed: int, budget: Budget, p
     digest = sha256(
         ground.workload_digest,
         method.digest,
-        budget.text,
+        budget.canonical,
         pace,
         str(seed),
         ground.device_class.digest,

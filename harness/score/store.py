@@ -164,7 +164,7 @@ def run_of(record: Record) -> Run:
         rules=spec.rules,
         ending=outcome.ending,
         reason=outcome.reason or "",
-        marks=" ".join(mark for mark in get_args(Mark) if mark in record.marks or mark in spec.marks),
+        marks=" ".join(mark for mark in get_args(Mark) if mark in record.marks),
         planned_iterations=spec.iterations,
         replanned_iterations=outcome.replanned_iterations,
         iterations=outcome.iterations,

@@ -9,7 +9,7 @@ from harness.score import numerals
 from harness.score.leaderboard import Board, Row, Tally
 from harness.score.stats import Estimate, Interval
 
-CSV_COLUMNS = (
+CSV_HEADER = (
     *("track", "workload", "standing", "budget", "budget_seconds", "device", "pace", "rules", "teacher_miou"),
     *("rank", "above_the_line", "method", "method_digest", "title", "family", "sources", "n", "planned"),
     *("miou", "miou_low", "miou_high", "gain", "gain_n", "gain_low", "gain_high", "teacher_share"),
@@ -27,7 +27,7 @@ def to_csv(boards: Sequence[Board]) -> str:
     """All boards in one table: fractions as fractions, empty cells where there is no value."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(CSV_COLUMNS)
+    writer.writerow(CSV_HEADER)
     writer.writerows(_csv_row(board, row) for board in boards for row in board.rows)
     return text.getvalue()
 

@@ -1,5 +1,6 @@
 """Weights in and out of files, as safetensors: reading them runs no code."""
 
+import os
 from pathlib import Path
 
 import torch
@@ -21,6 +22,14 @@ def save_weights(network: Staged, path: Path, stored_as: torch.dtype = torch.flo
     content = save(state)
     write_bytes(path, content)
     return sha256_of(content)
+
+
+def keep_weights(network: Staged, folder: Path) -> str:
+    """Writes the state as float32 into SHA-256.safetensors, so that no run's weights replace another's."""
+    unnamed = folder / f".{os.getpid()}.safetensors"
+    sha256 = save_weights(network, unnamed)
+    os.replace(unnamed, folder / f"{sha256}.safetensors")
+    return sha256
 
 
 def _stored(tensor: Tensor, stored_as: torch.dtype) -> Tensor:

@@ -14,7 +14,7 @@ from harness.ledger.endings import REPEATED, RETRIED, Mark
 from harness.ledger.errors import BadInput
 from harness.ledger.files import read
 from harness.ledger.findings import Refusal
-from harness.ledger.plan import Plan, RefusedRun, expected_seconds
+from harness.ledger.plan import Plan, RefusedRun, expected_seconds, shortest
 from harness.ledger.record import Outcome, Record, Witness
 from harness.ledger.rules import OFF_BUDGET, RULES_VERSION
 from harness.ledger.spec import Ground, PlannedRun, RunSpec
@@ -41,6 +41,8 @@ def spend(
         if is_locked(results, run.key):
             watcher.say(f"{run.key}: another process is at it")
             return None
+        if not due(run.key, results, retry):
+            return None  # another sweep has done it since this one began
         spec = make_spec(run, plan.ground, layout.claim(results, run.key), device, students)
         folder = layout.work_folder(results, spec.name)
         name = f"{run.method.name} seed {run.seed} {run.budget}"
@@ -151,13 +153,16 @@ def witness_of(finished: Finished | None) -> Witness | None:
 
 
 def marks_of(spec: RunSpec, outcome: Outcome) -> tuple[Mark, ...]:
-    """The plan's marks, and what the run itself earned."""
+    """The plan's marks, and what the run itself earned: iterations that were done decide, not those planned."""
     if outcome.ending != "done":
         return ()
-    marks = set(spec.marks)
-    if spec.pace == "iterations" and spec.budget_seconds is not None:
+    marks: set[Mark] = set(spec.marks) - {"too_short"}
+    if outcome.iterations < shortest(spec.ground.workload):
+        marks.add("too_short")
+    kind = spec.ground.device_class.kind
+    if spec.budget_seconds is not None and (spec.pace == "iterations" or kind == "cuda"):
         off = abs(outcome.spent_seconds / spec.budget_seconds - 1)
-        if off > OFF_BUDGET[spec.ground.device_class.kind]:
+        if off > OFF_BUDGET[kind]:
             marks.add("off_budget")
     return tuple(sorted(marks))
 

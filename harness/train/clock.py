@@ -21,6 +21,8 @@ class Clock:
         self._before = 0.0
         self._started: float | None = None
         self._wall_started = 0.0
+        self.latest = 0.0
+        """About what is spent, for other threads: they must not read a clock that waits for a device."""
         self.wall_seconds = 0.0
         """Wall time between the starts and the stops, whatever the clock itself reads."""
 
@@ -40,9 +42,12 @@ class Clock:
         self._before += self._now() - self._started
         self.wall_seconds += self._wall() - self._wall_started
         self._started = None
+        self.latest = self._before
 
     def tick(self) -> None:
         """An iteration's work was handed to the device."""
+        if self._started is not None:
+            self.latest = self._before + self._now() - self._started
 
     @property
     def spent(self) -> float:
@@ -89,6 +94,7 @@ class EventClock(Clock):
 
     def tick(self) -> None:
         """Marks the end of the iteration that was just handed over."""
+        super().tick()
         self._recent.append(self._mark())
 
     @property

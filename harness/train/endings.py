@@ -7,12 +7,16 @@ class Diverged(Exception):
     """A loss is no number any more."""
 
 
+CPU_MEMORY = "can't allocate memory"
+"""torch's own words for it on a CPU, in a plain RuntimeError."""
+
+
 def ending_of(error: Exception) -> Ending:
     """The ending that an exception stands for."""
     if isinstance(error, Diverged):
         return "diverged"
     # By name: this module is read before torch is imported.
-    if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
+    if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError) or CPU_MEMORY in str(error):
         return "out_of_memory"
     return "failed"
 

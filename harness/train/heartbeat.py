@@ -71,5 +71,5 @@ class Heartbeat:
                 os._exit(ORPHANED)
             try:
                 self.write()
-            except OSError:  # a full disk must not end a run: its status only grows old
+            except Exception:  # a full disk, or a clock at its stop: the status grows old, the watch goes on
                 continue

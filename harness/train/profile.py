@@ -20,7 +20,7 @@ from harness.segmentation.data import Split, load
 from harness.train.clock import budget_clock
 from harness.train.heartbeat import Heartbeat
 from harness.train.streams import generator
-from harness.train.trainee import make_trainee, use_threads
+from harness.train.trainee import make_trainee, prepare
 
 SEED = 0
 
@@ -35,6 +35,10 @@ FEWEST_ROUNDS = 5
 
 FEWEST_TO_SETTLE = 30
 """Rounds before a narrow interval is believed: that of a handful of rounds is narrow by luck too often."""
+
+MOST_ROUNDS = 2000
+LOOK_AGAIN = 1.2
+"""Resampling looks at all rounds, so it is done ever more rarely."""
 
 
 def main(spec_path: Path, out: Path, heartbeat: Heartbeat) -> int:
@@ -97,7 +101,7 @@ def measure(spec: ProfileSpec, heartbeat: Heartbeat) -> Measurement:
     began = time.perf_counter()
     device = torch.device(spec.device)
     workload = spec.ground.workload
-    use_threads(workload.threads, device)
+    prepare(device, workload.threads)
     heartbeat.enter("data")
     split = load(workload, Path(spec.ground.data) if spec.ground.data else None, "train")
     heartbeat.enter("settling")
@@ -129,9 +133,14 @@ def compare(
     """Pairs of seconds an iteration, baseline's and method's, a round each, in an order that chance decides."""
     coin = random.Random(SEED)
     rounds: list[tuple[float, float]] = []
+    look = FEWEST_TO_SETTLE
     heartbeat.enter("rounds", done=lambda: len(rounds))
     end = now() + seconds
-    while len(rounds) < FEWEST_ROUNDS or (now() < end and not is_settled(method is baseline, rounds)):
+    while len(rounds) < FEWEST_ROUNDS or (len(rounds) < MOST_ROUNDS and now() < end):
+        if len(rounds) >= look:
+            if is_settled(method is baseline, rounds):
+                break
+            look = round(LOOK_AGAIN * len(rounds))
         if method is baseline:
             alone = baseline.seconds(iterations)
             rounds.append((alone, alone))

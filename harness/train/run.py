@@ -18,17 +18,20 @@ from harness.ledger.workload import Split as SplitName
 from harness.segmentation.batches import Batches, first_batches_sha256
 from harness.segmentation.data import Split, load
 from harness.segmentation.evaluate import EVALUATION_BATCH, evaluate, save, scores
-from harness.segmentation.weights import save_weights, state_sha256
+from harness.segmentation.weights import keep_weights, state_sha256
 from harness.train.clock import budget_clock
 from harness.train.endings import Diverged, ending_of, reason_of
 from harness.train.heartbeat import Heartbeat
 from harness.train.loop import spend, warm_up
 from harness.train.pace import pace_of
 from harness.train.streams import generator, stream_seed
-from harness.train.trainee import Trainee, make_trainee, use_threads
+from harness.train.trainee import Trainee, make_trainee, prepare
 
 LOCKED = 75
 """Exit code of a run that another process is at."""
+
+LOCK_SECONDS = 2.0
+"""Whoever only looks whether the lock is held, holds it for a moment."""
 
 WARM_UP_ITERATIONS = 3
 COUNTS = "counts.npz"
@@ -39,7 +42,7 @@ def main(spec_path: Path, out: Path, heartbeat: Heartbeat) -> int:
     """The run's outcome stands in OUT afterwards, whatever became of it."""
     spec = read(spec_path, RunSpec)
     try:
-        with FileLock(out.parent.parent / f"{spec.key}.lock", timeout=0):
+        with FileLock(out.parent.parent / f"{spec.key}.lock", timeout=LOCK_SECONDS):
             write(out, Run(spec, out, heartbeat).carry_out())
     except Timeout:
         print(f"bench: {spec.key} is being run by another process", flush=True)
@@ -85,7 +88,7 @@ class Run:
     def train(self) -> Trainee:
         """Spends the budget."""
         spec, workload = self.spec, self.spec.ground.workload
-        use_threads(workload.threads, self.device)
+        prepare(self.device, workload.threads)
         self.heartbeat.enter("data")
         split = self.load("train")
         self.heartbeat.enter("building")
@@ -103,7 +106,7 @@ class Run:
         torch.manual_seed(stream_seed(spec.seed, "dropout"))
         batches = self.batches(split)
         self.heartbeat.enter("training", spec.iterations, lambda: self.pace.done)
-        self.heartbeat.budget_seconds, self.heartbeat.spent = spec.budget_seconds, lambda: self.clock.spent
+        self.heartbeat.budget_seconds, self.heartbeat.spent = spec.budget_seconds, lambda: self.clock.latest
         spend(trainee, batches, self.pace, self.clock, lambda: self.look(trainee))
         return trainee
 
@@ -135,8 +138,7 @@ class Run:
     def score(self, trainee: Trainee) -> None:
         """Keeps the final weights, and scores them and no others."""
         self.heartbeat.enter("evaluation")
-        weights = Path(self.spec.students) / f"{self.spec.name}.safetensors"
-        self.note(student_sha256=save_weights(trainee.student, weights))
+        self.note(student_sha256=keep_weights(trainee.student, Path(self.spec.students)))
         counts = evaluate(trainee.student, self.load("score"), self.spec.ground.workload, self.device, EVALUATION_BATCH)
         save(counts, self.out.with_name(COUNTS))
         self.note(scores=scores(counts))

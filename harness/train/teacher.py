@@ -26,7 +26,7 @@ from harness.train.heartbeat import Heartbeat
 from harness.train.loop import spend
 from harness.train.pace import IterationsPace
 from harness.train.streams import generator, seeded, stream_seed
-from harness.train.trainee import Trainee, use_threads
+from harness.train.trainee import Trainee, prepare
 
 
 def main(spec_path: Path, out: Path, heartbeat: Heartbeat) -> int:
@@ -35,7 +35,7 @@ def main(spec_path: Path, out: Path, heartbeat: Heartbeat) -> int:
     began = time.perf_counter()
     device = torch.device(spec.device)
     workload = spec.workload
-    use_threads(workload.threads, device)
+    prepare(device, workload.threads)
     data = Path(spec.data) if spec.data else None
     heartbeat.enter("data")
     weights = teacher_weights(teacher_recipe(workload, content_sha256(workload, data)))

@@ -129,7 +129,11 @@ def make_trainee(ground: Ground, method: ResolvedMethod, seed: int, device: torc
     return Trainee(student, teacher, distiller, workload.training, draw)
 
 
-def use_threads(threads: int, device: torch.device) -> None:
-    """On a CPU a run has the workload's threads; on an accelerator, torch's choice."""
-    if device.type == "cpu":
+def prepare(device: torch.device, threads: int) -> None:
+    """Makes the process compute as its device class says: on this device, in float32 proper, with so many threads."""
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = False
+    else:
         torch.set_num_threads(threads)

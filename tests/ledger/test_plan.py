@@ -113,3 +113,16 @@ def test_a_plan_survives_its_file(tmp_path):
     plan = planned("90s", seeds=2, kd=Refusal(ending="skipped", reason="no"))
     write(tmp_path / "plan.json", plan)
     assert read(tmp_path / "plan.json", Plan) == plan
+
+
+def test_one_amount_is_one_run_however_it_is_written():
+    """90s, 1.5m: one key, so that the second repeats nothing; the person's own words stay in the plan."""
+    written = [planned(text, methods=(BASELINE,)).runs[0] for text in ("90s", "1.5m")]
+    assert written[0].key == written[1].key
+    assert written[1].budget == "1.5m"
+
+
+def test_a_sweep_takes_at_least_as_long_as_its_longest_run():
+    """Two runs of 90 s: 180 s one after the other, 90 s side by side, and no less on 64 cores."""
+    plan = planned("90s")
+    assert [plan.seconds_on(slots) for slots in (1, 2, 64)] == [180.0, 90.0, 90.0]

@@ -134,7 +134,9 @@ def orphan(results: Path, plan: Plan) -> Path:
     folder = layout.work_folder(results, f"{run.key}.{attempt}")
     write(folder / "spec.json", make_spec(run, plan.ground, attempt, "cpu", results / "students"))
     owner = json.loads((folder / layout.OWNER).read_text())
-    (folder / layout.OWNER).write_text(json.dumps({**owner, "started": owner["started"] - 1}))  # a process that is gone
+    (folder / layout.OWNER).write_text(
+        json.dumps({**owner, "started": owner["started"] - 100})
+    )  # a process that is gone
     return folder
 
 
@@ -188,7 +190,7 @@ def test_off_budget_is_marked_in_iterations_pace_alone(tmp_path: Path):
     """120 s of 90 s is over the 20 % that a CPU is allowed; by the clock it cannot happen."""
 
     def slow(job: Job) -> int:
-        write(job.out, Outcome(ending="done", spent_seconds=120.0, scores=SCORES))
+        write(job.out, Outcome(ending="done", iterations=900, spent_seconds=120.0, scores=SCORES))
         return 0
 
     by_iterations, _ = carry_out(tmp_path / "a", slow, planned("90s", pace="iterations"))
@@ -209,3 +211,36 @@ def test_an_interrupt_ends_the_processes_and_records_them(tmp_path: Path):
     endings = [read(path, Record).outcome.ending for path in sorted((tmp_path / "runs").glob("*.json"))]
     assert executor.cancelled == 1
     assert endings == ["interrupted", "interrupted"]
+
+
+def test_what_was_done_decides_what_is_too_short(tmp_path: Path):
+    """Planned 900 and 360, done 150 and 250: the first alone is too short."""
+
+    def drifting(job: Job) -> int:
+        iterations = 150 if "baseline" in job.name else 250
+        write(job.out, Outcome(ending="done", iterations=iterations, spent_seconds=90.0, scores=SCORES))
+        return 0
+
+    records, _ = carry_out(tmp_path, drifting)
+    assert {record.spec.method.name: record.marks for record in records} == {"baseline": ("too_short",), "kd": ()}
+
+
+def test_a_run_that_another_sweep_did_meanwhile_is_not_repeated(tmp_path: Path):
+    """Both had the plan; when this one comes to kd, its record is there."""
+    plan = planned("90s")
+
+    class Slow(FakeExecutor):
+        def free(self):
+            return [] if self._running else ["cpu"]
+
+    def engine(job: Job) -> int:
+        if "baseline" in job.name:
+            carry_out(tmp_path / "other", done, plan.model_copy(update={"runs": plan.runs[1:]}))
+            (record,) = (tmp_path / "other" / "runs").glob("*.json")
+            (tmp_path / "runs").mkdir()
+            record.rename(tmp_path / "runs" / record.name)
+        return done(job)
+
+    records = spend(plan, tmp_path, False, Slow(engine), Listening(), tmp_path / "students")
+    assert [record.spec.method.name for record in records] == ["baseline"]
+    assert len(list((tmp_path / "runs").glob("*-kd-*.json"))) == 1
