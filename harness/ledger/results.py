@@ -13,6 +13,12 @@ from harness.ledger.errors import BadInput
 from harness.ledger.files import Value, read, write
 from harness.ledger.record import Record
 
+LOCKED = 75
+"""The engine's exit code for a run that another process is at."""
+
+COUNTS = "counts.npz"
+"""The per-image counts while they lie in a work folder."""
+
 OWNER = "owner.json"
 START_SLACK_SECONDS = 2.0
 """A process's start is told from the boot time, which a clock's step may move."""
@@ -39,7 +45,7 @@ def work_folder(results: Path, name: str) -> Path:
 
 
 def lock_path(results: Path, key: str) -> Path:
-    """Held by the process that is at a run (harness/train/run.py names the same file from its side)."""
+    """Held by the process that is at a run."""
     return results / "work" / f"{key}.lock"
 
 

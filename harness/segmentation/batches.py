@@ -3,7 +3,7 @@
 A split stays in memory as uint8; they become floats, four times as large, per batch and on the device.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -93,20 +93,6 @@ class Batches:
             window.fill(images[place], self.images[index], flip, InterpolationMode.BILINEAR)
             window.fill(labels[place], self.labels[index, None], flip, InterpolationMode.NEAREST_EXACT)
         return self.normalise(images), labels.squeeze(1).long()
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """From where the same batches follow: the rest of the epoch and both generators."""
-        return {
-            "remaining": self.remaining.clone(),
-            "order": self.order.get_state(),
-            "augment": self.augment.get_state(),
-        }
-
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Goes back, or on, to a state_dict()."""
-        self.remaining = state["remaining"].clone()
-        self.order.set_state(state["order"])
-        self.augment.set_state(state["augment"])
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def spend(
 
     try:
         for _, finished in work_through("running", runs, start, expected_seconds, executor, watcher):
-            if finished.exit_code == LOCKED:
+            if finished.exit_code == layout.LOCKED:
                 shutil.rmtree(
                     finished.job.out.parent
                 )  # another sweep was quicker: the run, and its record, are its own
@@ -61,10 +61,6 @@ def spend(
         adopt_orphans(results, watcher)
         raise
     return written
-
-
-LOCKED = 75
-"""The engine's exit code for a run that another process is at (harness/train/run.py)."""
 
 
 def due(key: str, results: Path, retry: bool) -> bool:
@@ -112,7 +108,7 @@ def conclude(folder: Path, finished: Finished | None, results: Path) -> Record:
         started=_utc((folder / "spec.json").stat().st_mtime),
         ended=_utc(datetime.datetime.now().timestamp()),
     )
-    counts = folder / "counts.npz"
+    counts = folder / layout.COUNTS
     if counts.exists():
         kept = layout.counts_path(results, spec.name)
         kept.parent.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ from harness.ledger.errors import BadInput
 from harness.ledger.files import read, write
 from harness.ledger.method import must_be_as_planned
 from harness.ledger.record import Outcome, Point, Times
+from harness.ledger.results import COUNTS, LOCKED, lock_path
 from harness.ledger.spec import RunSpec
 from harness.ledger.workload import Split as SplitName
 from harness.segmentation.batches import Batches, first_batches_sha256
@@ -27,22 +28,18 @@ from harness.train.pace import pace_of
 from harness.train.streams import generator, stream_seed
 from harness.train.trainee import Trainee, make_trainee, prepare
 
-LOCKED = 75
-"""Exit code of a run that another process is at."""
-
 LOCK_SECONDS = 2.0
 """Whoever only looks whether the lock is held, holds it for a moment."""
 
 WARM_UP_ITERATIONS = 3
-COUNTS = "counts.npz"
-"""The per-image intersections and unions, beside OUT."""
 
 
 def main(spec_path: Path, out: Path, heartbeat: Heartbeat) -> int:
     """The run's outcome stands in OUT afterwards, whatever became of it."""
     spec = read(spec_path, RunSpec)
+    results = out.parent.parent.parent  # OUT lies in RESULTS/work/KEY.ATTEMPT
     try:
-        with FileLock(out.parent.parent / f"{spec.key}.lock", timeout=LOCK_SECONDS):
+        with FileLock(lock_path(results, spec.key), timeout=LOCK_SECONDS):
             write(out, Run(spec, out, heartbeat).carry_out())
     except Timeout:
         print(f"bench: {spec.key} is being run by another process", flush=True)

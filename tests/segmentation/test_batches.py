@@ -143,14 +143,6 @@ def test_draws_depend_on_no_pixel():
     assert torch.equal(one.draw().uniform, two.draw().uniform)
 
 
-def test_batches_go_on_from_a_state_as_if_never_interrupted():
-    held = workload(batch=2, scale=(0.5, 2.0), flip=0.5)
-    loader, resumed = batches(numbered(5), held), batches(numbered(5), held, 8, 9)
-    next(loader)
-    resumed.load_state_dict(loader.state_dict())
-    assert all(torch.equal(a, b) for _ in range(5) for a, b in zip(next(loader), next(resumed), strict=True))
-
-
 def test_the_digest_of_the_first_batches_knows_order_and_augmentation_and_moves_neither():
     split, held = numbered(5), workload()
     order, augment = Generator().manual_seed(1), Generator().manual_seed(2)
