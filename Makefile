@@ -2,7 +2,8 @@
 
 PYTHON = .venv/bin/python
 BENCH = .venv/bin/bench
-PYTEST = $(PYTHON) -m pytest -n 2
+# A thread each: two workers with two threads each get in each other's way on two cores.
+PYTEST = OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile

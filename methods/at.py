@@ -1,6 +1,7 @@
 """Attention transfer (Zagoruyko and Komodakis, ICLR 2017, arXiv 1612.03928)."""
 
 from torch import Tensor
+from torch.linalg import vecdot
 from torch.nn import functional
 
 from harness.distill.draw import Draw
@@ -15,5 +16,6 @@ def attention_transfer(student: Tensor, teacher: Tensor, labels: Tensor, *, draw
 
 def _attention(features: Tensor) -> Tensor:
     """The mean square over channels as a unit vector over positions: the paper's Σ|A|², up to scale."""
-    energy = features.square().mean(dim=1).flatten(1)  # B×C×h×w → B×N
+    # The product of each pixel's vector with itself, and not square().mean(): half the time.
+    energy = vecdot(features, features, dim=1).flatten(1) / features.shape[1]  # B×C×h×w → B×N
     return functional.normalize(energy, dim=1, eps=1e-12)

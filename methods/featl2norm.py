@@ -1,8 +1,8 @@
 """Squared distance of normalised features, as open-mmlab/mmrazor has it (models/losses/l2_loss.py, commit 90c7af1)."""
 
+import torch
 from torch import Tensor
-from torch.linalg import vector_norm
-from torch.nn import functional
+from torch.linalg import vecdot
 
 from harness.distill.draw import Draw
 from harness.distill.shapes import expect_same_shape
@@ -28,14 +28,27 @@ def normalized_l2(
     """
     expect_same_shape(student, teacher)
     if normalize:
-        student, teacher = mult * _unit(student), mult * _unit(teacher)
+        squares = mult**2 * _between_units(student.flatten(1), teacher.flatten(1)).sum()
+    else:
+        squares = (student - teacher).square().sum()
     if dist:
-        distance: Tensor = vector_norm(student - teacher)
-        return distance
-    return (student - teacher).square().sum() / (student.numel() if div_element else student.shape[0])
+        return _root(squares)
+    return squares / (student.numel() if div_element else student.shape[0])
 
 
-def _unit(features: Tensor) -> Tensor:
-    """Each image as a vector of norm 1: B×C×h×w → B×(C·h·w)."""
-    # The released form has no floor and turns an all-zero image into NaN; above the floor it is the same.
-    return functional.normalize(features.flatten(1), dim=1, eps=1e-12)
+def _between_units(student: Tensor, teacher: Tensor) -> Tensor:
+    """|u − v|² of the rows' directions u and v, B×(C·h·w) → B, without writing u and v down: |u|² + |v|² − 2·u·v."""
+    student_squares, teacher_squares = vecdot(student, student), vecdot(teacher, teacher)
+    student_norm, teacher_norm = _root(student_squares), _root(teacher_squares)
+    # The released form turns an all-zero image into NaN; here zeros have no direction, u = 0.
+    student_divisor = torch.where(student_norm > 0, student_norm, 1.0)
+    teacher_divisor = torch.where(teacher_norm > 0, teacher_norm, 1.0)
+    lengths = (student_norm > 0).to(student.dtype) + (teacher_norm > 0).to(student.dtype)
+    cosine = vecdot(student, teacher) / (student_divisor * teacher_divisor)
+    squares: Tensor = (lengths - 2 * cosine).clamp(min=0)  # rounding may leave a little less for equals
+    return squares
+
+
+def _root(squares: Tensor) -> Tensor:
+    """The square root, and at 0 a gradient of 0 where it would be infinite."""
+    return torch.where(squares > 0, squares, 1.0).sqrt() * (squares > 0)

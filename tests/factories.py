@@ -15,6 +15,7 @@ from harness.ledger.workload import (
     Augmentation,
     DrawnSplit,
     LightNetwork,
+    Split,
     StreetsData,
     Teacher,
     TeacherTraining,
@@ -105,18 +106,19 @@ def method(
     family: Family | None = None,
     source: Source = "authors",
     digest: str | None = None,
+    preparation_share: float = 0.0,
 ) -> ResolvedMethod:
     """A method of one term on the logits; `baseline` has none."""
     term = ResolvedTerm(
         name="kl@logits", file="losses.py", function="kl", taps=(Tap(student="logits", teacher="logits"),),
-        listed=False, weight=1.0, source=source, settings={"temperature": 1.0}, optional=False,
+        listed=False, weight=1.0, source=source, settings={"temperature": 1.0},
     )  # fmt: skip
     is_baseline = name == "baseline"
     return ResolvedMethod(
         name=name,
         title=title or ("The student alone" if is_baseline else f"Method {name}"),
         family=family or ("baseline" if is_baseline else "canonical"),
-        group=None,
+        preparation_share=preparation_share,
         terms=() if is_baseline else (term,),
         digest=digest or sha256(name)[:16],
     )
@@ -147,6 +149,7 @@ def spec(
     marks: tuple[Mark, ...] = (),
     attempt: int = 1,
     rules: int = RULES_VERSION,
+    scored_on: Split = "score",
 ) -> RunSpec:
     """One run: a method, a budget, a seed."""
     held, stands = of or method(), on or ground()
@@ -157,6 +160,7 @@ def spec(
         ground=stands,
         method=held,
         seed=seed,
+        scored_on=scored_on,
         budget=budget,
         budget_seconds=Budget.parse(budget).seconds(None),
         pace=pace,

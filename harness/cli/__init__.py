@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from harness.cli import data, doctor, methods, report, run, workloads
+from harness.cli import data, doctor, methods, profile, report, run, tune, workloads
 from harness.ledger.errors import BadInput
 
 app = typer.Typer(
@@ -16,7 +16,8 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("plan")(run.plan)
-app.command("profile")(run.profile)
+app.command("profile")(profile.profile)
+app.command("tune")(tune.tune)
 app.command("report")(report.report)
 app.command("status")(run.status)
 app.command("doctor")(doctor.doctor)

@@ -9,7 +9,11 @@ from harness.ledger.errors import BadInput
 
 if TYPE_CHECKING:
     from harness.executors.local import Local
+    from harness.ledger.budget import Budget as Parsed
     from harness.sweep.story import Request
+
+FACTORS = (1e-6, 1e6)
+"""Beyond these a factor is a slip of the finger."""
 
 Workload = Annotated[str, typer.Option(help="A shipped workload's name (bench workloads list) or a path to a .yaml.")]
 Methods = Annotated[str, typer.Option(help="all, or names and paths to .yaml files, comma-separated.")]
@@ -26,6 +30,11 @@ Device = Annotated[
 ]
 Data = Annotated[Path | None, typer.Option(help="The data set's folder or tar; else SEGKD_DATA.")]
 Results = Annotated[Path, typer.Option(help="Folder of records and costs.")]
+RESULTS = Path("results")
+WeightScale = Annotated[
+    str, typer.Option(help="Run every method once for each of these factors of its weights: 0.3,1,3; 1 as it is.")
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask, however long it will take.")]
 ProfileTime = Annotated[
     str | None,
     typer.Option(help="Longest measuring a method, as 2s or 1m; default: the larger of 2 s and 2 % of its runs."),
@@ -68,17 +77,17 @@ def request(
     results: Path,
     profile_time: str | None,
     remeasure: bool,
+    weight_scale: str = "",
 ) -> "Request":
     """The options as a request."""
-    from harness.ledger.budget import Budget as Parsed
     from harness.sweep.story import Request
 
     devices = slots(device)
     return Request(
         workload=workload,
-        methods=[name.strip() for name in methods.split(",") if name.strip()],
-        budgets=Parsed.parse_list(budget) if budget else (),
-        seeds=seeds,
+        methods=names(methods),
+        budgets=budgets(budget),
+        seeds=range(seeds),
         pace=pace,
         device=devices[0],
         concurrency=len(devices),
@@ -86,7 +95,36 @@ def request(
         results=results,
         profile_seconds=seconds(profile_time),
         remeasure=remeasure,
+        factors=factors(weight_scale),
     )
+
+
+def names(text: str) -> list[str]:
+    """Methods, comma-separated."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def budgets(text: str) -> "tuple[Parsed, ...]":
+    """Budgets, comma-separated; none when nothing is said."""
+    from harness.ledger.budget import Budget as Parsed
+
+    return Parsed.parse_list(text) if text else ()
+
+
+def factors(text: str) -> tuple[float, ...]:
+    """Factors of the weights, comma-separated; the weights as they are when nothing is said."""
+    try:
+        found = tuple(float(part) for part in text.split(",")) if text else (1.0,)
+    except ValueError:
+        found = ()
+    low, high = FACTORS
+    if not found or not all(low <= factor <= high for factor in found):
+        raise BadInput(
+            f"--weight-scale: found {text!r}: expected factors from {low:g} to {high:g}, comma-separated, as 0.3,1,3"
+        )
+    if len({f"{factor:.3g}" for factor in found}) < len(found):
+        raise BadInput(f"--weight-scale: found {text!r}: a factor is named twice (a name has three digits)")
+    return found
 
 
 def seconds(text: str | None) -> float | None:

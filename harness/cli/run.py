@@ -1,4 +1,4 @@
-"""bench run, plan, profile, status."""
+"""bench run, plan, status."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,14 +9,17 @@ from harness.cli import options
 from harness.ledger.errors import BadInput
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from harness.ledger.cost import Cost
-    from harness.ledger.findings import Refusal
+    from harness.executors.local import Local
+    from harness.ledger.endings import Ending
     from harness.ledger.plan import Plan
     from harness.ledger.record import Record
+    from harness.ledger.spec import PlannedRun
 
-RESULTS = Path("results")
+FAILED: "tuple[Ending, ...]" = ("failed", "diverged", "hung", "out_of_memory")
+"""Endings after which the exit code is 3."""
+
 ASK_FROM_SECONDS = 3600.0
 
 
@@ -28,44 +31,40 @@ def run(
     pace: options.Pace = None,
     device: options.Device = None,
     data: options.Data = None,
-    results: options.Results = RESULTS,
+    results: options.Results = options.RESULTS,
     plan: Annotated[Path | None, typer.Option(help="Carry out this plan (bench plan --out) instead.")] = None,
     retry: Annotated[
         bool, typer.Option("--retry", help="Also repeat runs that diverged or ran out of memory.")
     ] = False,
     remeasure: options.Remeasure = False,
     profile_time: options.ProfileTime = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask, however long it will take.")] = False,
+    weight_scale: options.WeightScale = "",
+    yes: options.Yes = False,
 ) -> None:
     """Measure costs, plan iterations, give every method its budget, record. Run it again to go on after a stop."""
     from harness.cli.console import Terminal
-    from harness.ledger import places
     from harness.ledger.files import read
     from harness.ledger.plan import Plan
     from harness.sweep.ground import must_stand
-    from harness.sweep.story import carry_out, draw_up
+    from harness.sweep.story import draw_up
 
     executor = options.local(device)
     with Terminal() as terminal:
         if plan is not None:
-            if methods or budget:
-                raise BadInput("--plan: a plan names its methods and budgets: leave --methods and --budget out")
+            if methods or budget or weight_scale:
+                raise BadInput(
+                    "--plan: a plan names its methods and budgets: leave --methods, --budget and --weight-scale out"
+                )
             drawn = must_stand(read(plan, Plan), data, options.slots(device)[0], executor, terminal)
         else:
             must_name(methods, budget)
             asked = options.request(
-                workload, methods, budget, seeds, pace, device, data, results, profile_time, remeasure
+                workload, methods, budget, seeds, pace, device, data, results, profile_time, remeasure, weight_scale
             )
             drawn = draw_up(asked, executor, terminal)
     show_plan(drawn, len(options.slots(device)))
     confirm(drawn, len(options.slots(device)), yes)
-    with Terminal() as terminal:
-        try:
-            records = carry_out(drawn, results, retry, executor, terminal, places.cache() / "students")
-        except KeyboardInterrupt:
-            terminal.say("bench: interrupted; the same command goes on from here")
-            raise typer.Exit(130) from None
-    tell(records, results)
+    tell(spend_plan(drawn, results, retry, executor), results)
 
 
 def plan(
@@ -76,9 +75,10 @@ def plan(
     pace: options.Pace = None,
     device: options.Device = None,
     data: options.Data = None,
-    results: options.Results = RESULTS,
+    results: options.Results = options.RESULTS,
     remeasure: options.Remeasure = False,
     profile_time: options.ProfileTime = None,
+    weight_scale: options.WeightScale = "",
     out: Annotated[Path | None, typer.Option(help="Write the plan here, for bench run --plan.")] = None,
 ) -> None:
     """Show what a run would spend, with costs measured where they are not known. Nothing else is spent."""
@@ -88,7 +88,9 @@ def plan(
 
     must_name(methods, budget)
     executor = options.local(device)
-    asked = options.request(workload, methods, budget, seeds, pace, device, data, results, profile_time, remeasure)
+    asked = options.request(
+        workload, methods, budget, seeds, pace, device, data, results, profile_time, remeasure, weight_scale
+    )
     with Terminal() as terminal:
         drawn = draw_up(asked, executor, terminal)
     show_plan(drawn, len(options.slots(device)))
@@ -100,32 +102,7 @@ def plan(
         typer.echo(f"{out}")
 
 
-def profile(
-    methods: options.Methods = "all",
-    workload: options.Workload = "streets",
-    device: options.Device = None,
-    data: options.Data = None,
-    results: options.Results = RESULTS,
-    remeasure: options.Remeasure = False,
-    profile_time: options.ProfileTime = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Exit 3 when a cost is uncertain or has no measurement.")
-    ] = False,
-) -> None:
-    """Measure each method's cost per iteration beside the baseline's, and keep it in RESULTS/costs."""
-    from harness.cli.console import Terminal
-    from harness.sweep.story import price
-
-    executor = options.local(device)
-    asked = options.request(workload, methods, "", 1, None, device, data, results, profile_time, remeasure)
-    with Terminal() as terminal:
-        prices = price(asked, executor, terminal)
-    certain = show_costs(prices.costs)
-    if strict and not certain:
-        raise typer.Exit(3)
-
-
-def status(results: options.Results = RESULTS) -> None:
+def status(results: options.Results = options.RESULTS) -> None:
     """Show what is running under a results folder and how its ended runs ended."""
     from collections import Counter
 
@@ -158,6 +135,20 @@ def must_name(methods: str, budget: str) -> None:
             raise BadInput(f"{flag}: missing: name what to run, for instance {flag} {example}")
 
 
+def spend_plan(plan: "Plan", results: Path, retry: bool, executor: "Local") -> "Sequence[Record]":
+    """The records of what was due; exit 130 when a person interrupts."""
+    from harness.cli.console import Terminal
+    from harness.ledger import places
+    from harness.sweep.story import carry_out
+
+    with Terminal() as terminal:
+        try:
+            return carry_out(plan, results, retry, executor, terminal, places.cache() / "students")
+        except KeyboardInterrupt:
+            terminal.say("bench: interrupted; the same command goes on from here")
+            raise typer.Exit(130) from None
+
+
 def show_plan(plan: "Plan", slots: int) -> None:
     """The plan, a line a method and budget, with its totals and its warnings."""
     import math
@@ -165,31 +156,25 @@ def show_plan(plan: "Plan", slots: int) -> None:
     from harness.cli.console import duration, print_line, show_table
     from harness.ledger.plan import epochs_are_odd, smallest_budget_seconds
 
-    first = [run for run in plan.runs if run.seed == 0]
-    rows = []
-    for run in first:
-        odd = " (!)" if epochs_are_odd(run, plan.ground.workload) else ""
-        cost = run.cost
-        rows.append(
-            (
-                run.method.name,
-                run.budget,
-                run.pace,
-                f"{run.iterations:,}",
-                f"{run.epochs:.1f}{odd}",
-                f"{1000 * cost.seconds:.2f}" if cost else "",
-                f"{cost.ratio:.2f}" if cost else "",
-                f"{cost.ratio_low:.2f}–{cost.ratio_high:.2f}" if cost else "",
-                ", ".join(run.marks),
-            )
-        )
-    seeds = len({run.seed for run in plan.runs})
-    ground = plan.ground
-    columns = ("method", "budget", "pace", "iterations", "epochs", "ms / iteration", "× baseline", "95 %", "marks")
-    show_table(f"{ground.workload_name} on {ground.device_class.label}, {seeds} seed{'s' * (seeds > 1)}", columns, rows)
+    ground, seeds = plan.ground, list(dict.fromkeys(run.seed for run in plan.runs))
+    first = [run for run in plan.runs if run.seed == seeds[0]]
+    odd = [epochs_are_odd(run, ground.workload) for run in first]
+    prepares = any(run.preparation_iterations for run in first)
+    on = " on the tune split" if any(run.scored_on == "tune" for run in first) else ""
+    columns = (
+        *("method", "budget", "pace", "iterations", *(["preparation"] if prepares else []), "epochs"),
+        *("ms / iteration", "× baseline", "95 %", "marks"),
+    )
+    show_table(
+        f"{ground.workload_name}{on} on {ground.device_class.label}, {len(seeds)} seed{'s' * (len(seeds) != 1)}",
+        columns,
+        [planned_cells(run, is_odd, prepares) for run, is_odd in zip(first, odd, strict=True)],
+    )
     for refused in {refused.run.method.name: refused for refused in plan.refused}.values():
         print_line(f"{refused.run.method.name}: {refused.refusal.ending}: {refused.refusal.reason}")
-    if any(epochs_are_odd(run, ground.workload) for run in first):
+    if prepares:
+        print_line("preparation: updates of what a method learns before it distils, from its share of the same budget")
+    if any(odd):
         recipe = ground.workload.training.recipe_epochs
         print_line(f"(!) over ten times, or under a tenth, of the recipe's {recipe:g} epochs")
     smallest = smallest_budget_seconds(plan)
@@ -200,6 +185,23 @@ def show_plan(plan: "Plan", slots: int) -> None:
         f"{len(plan.runs)} runs, {hours:.3g} device-hours on the clock; "
         f"on {slots} device{'s' * (slots > 1)} here until about {end_time(plan.seconds_on(slots))} "
         f"({duration(plan.seconds_on(slots))}, and each run's start and scoring)"
+    )
+
+
+def planned_cells(run: "PlannedRun", is_odd: bool, prepares: bool) -> tuple[str, ...]:
+    """A run's row in the plan."""
+    cost = run.cost
+    return (
+        run.method.name,
+        run.budget,
+        run.pace,
+        f"{run.iterations:,}",
+        *([f"{run.preparation_iterations:,}" if run.preparation_iterations else ""] if prepares else []),
+        f"{run.epochs:.1f}{' (!)' if is_odd else ''}",
+        f"{1000 * cost.seconds:.2f}" if cost else "",
+        f"{cost.ratio:.2f}" if cost else "",
+        f"{cost.ratio_low:.2f}–{cost.ratio_high:.2f}" if cost else "",
+        ", ".join(run.marks),
     )
 
 
@@ -225,42 +227,13 @@ def confirm(plan: "Plan", slots: int, yes: bool) -> None:
         raise typer.Exit(0)
 
 
-def show_costs(costs: "Mapping[str, Cost | Refusal]") -> bool:
-    """The costs as a table; whether all of them are known and certain."""
-    from harness.cli.console import print_line, show_table
-    from harness.ledger.cost import Cost
-    from harness.ledger.findings import Refusal
-
-    rows = [
-        (
-            name,
-            f"{1000 * cost.seconds:.2f}",
-            f"{cost.ratio:.3f}",
-            f"{cost.ratio_low:.3f}–{cost.ratio_high:.3f}",
-            str(cost.rounds),
-            f"{cost.flops / 1e9:.2f}" if cost.flops else "",
-            "uncertain" if cost.uncertain else "",
-        )
-        for name, cost in costs.items()
-        if isinstance(cost, Cost)
-    ]
-    show_table("Cost of an iteration", ("method", "ms", "× baseline", "95 %", "rounds", "GFLOP", ""), rows)
-    certain = len(rows) == len(costs)
-    for name, cost in costs.items():
-        if isinstance(cost, Refusal):
-            print_line(f"{name}: {cost.ending}: {cost.reason}")
-        elif cost.uncertain:
-            certain = False
-    return certain
-
-
 def tell(records: "Sequence[Record]", results: Path) -> None:
     """How it went, and with which exit code the program says so."""
     from collections import Counter
 
     endings = Counter(record.outcome.ending for record in records)
     counted = ", ".join(f"{count} {ending}" for ending, count in sorted(endings.items())) or "nothing was due"
-    flag = "" if results == RESULTS else f" --results {results}"
+    flag = "" if results == options.RESULTS else f" --results {results}"
     typer.echo(f"{counted}; records in {results / 'runs'}; see them with: bench report{flag}")
-    if any(endings[bad] for bad in ("failed", "diverged", "hung", "out_of_memory")):
+    if any(endings[bad] for bad in FAILED):
         raise typer.Exit(3)

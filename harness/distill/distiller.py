@@ -1,19 +1,19 @@
-"""A method on two networks: its terms, their adapters, and what of the networks must be computed for them."""
+"""A method on two networks: its terms, and what of the networks must be computed for them."""
 
-import inspect
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 
-import torch
 from torch import Tensor, nn
 
 from harness.distill.draw import Draw
 from harness.distill.loading import Loss, load
 from harness.distill.losses import cross_entropy
+from harness.distill.precision import full
+from harness.distill.sides import Sides
+from harness.distill.term import WeightedTerm, wanted_of
 from harness.ledger.errors import BadInput, nearest
-from harness.ledger.method import ResolvedMethod, ResolvedTerm, Tap
+from harness.ledger.method import ResolvedMethod, ResolvedTerm
 from harness.segmentation.staged import Staged
 
 LOGITS, AUXILIARY = "logits", "aux_logits"
@@ -34,33 +34,37 @@ class Losses:
 
 
 class Distiller(nn.Module):
-    """The task loss and a method's terms of weight above zero; its parameters train with the student's optimizer.
-
-    What is no sum of terms overrides `distil`.
+    """The task loss and a method's terms of weight above zero; what of it requires gradients trains with the student.
 
     Args:
+        crop: height and width of the images in training.
         auxiliary_weight: of the task loss at the student's aux_logits, where it has them.
-        batch: images an iteration; a method with groups needs whole groups.
+        batch: images an iteration; a loss that couples images needs whole groups of them.
 
     """
 
     def __init__(
-        self, method: ResolvedMethod, student: Staged, teacher: Staged, *, auxiliary_weight: float, batch: int
+        self,
+        method: ResolvedMethod,
+        student: Staged,
+        teacher: Staged,
+        *,
+        crop: tuple[int, int],
+        auxiliary_weight: float,
+        batch: int,
     ) -> None:
         super().__init__()
-        if method.group and batch % method.group:
-            raise BadInput(
-                f"{method.name}: batch {batch} is no multiple of its group: expected whole groups of {method.group} "
-                "images, as its authors had on one device; another group is another method"
-            )
-        found = tuple((term, load(term)) for term in method.terms if term.weight > 0)
+        found = tuple((term, load(term)) for term in method.terms if term.is_active)
         active, self.left_out = _applicable(method.name, found, student, teacher)
-        self.terms = nn.ModuleList(WeightedTerm(term, loss, student, teacher, method.group) for term, loss in active)
-        self.names = _unique(term.name for term, _ in active)
+        sides = Sides.of(student, teacher, crop, (wanted_of(term, loss) for term, loss in active))
+        self.terms = nn.ModuleList(WeightedTerm(term, loss, sides, batch) for term, loss in active)
+        self.names = _unique(name for term in self._terms() for name in term.names)
+        self.weights = tuple(weight for term in self._terms() for weight in term.weights)
         self.auxiliary_weight = auxiliary_weight if AUXILIARY in student.stages else 0.0
         task = {LOGITS, AUXILIARY} if self.auxiliary_weight else {LOGITS}
         self.student_stages = frozenset(task.union(*(term.student_stages for term in self._terms())))
         self.teacher_stages = frozenset[str]().union(*(term.teacher_stages for term in self._terms()))
+        self._expect_preparation(method)
 
     def forward(
         self, student: Mapping[str, Tensor], teacher: Mapping[str, Tensor], labels: Tensor, draw: Draw
@@ -78,9 +82,9 @@ class Distiller(nn.Module):
 
     def task(self, student: Mapping[str, Tensor], labels: Tensor, draw: Draw) -> Tensor:
         """Cross-entropy of the logits, and its share of the auxiliary head's."""
-        loss = cross_entropy(_full(student[LOGITS]), None, labels, draw=draw)
+        loss = cross_entropy(full(student[LOGITS]), None, labels, draw=draw)
         if self.auxiliary_weight:
-            auxiliary = cross_entropy(_full(student[AUXILIARY]), None, labels, draw=draw)
+            auxiliary = cross_entropy(full(student[AUXILIARY]), None, labels, draw=draw)
             loss = loss + self.auxiliary_weight * auxiliary
         return loss
 
@@ -88,129 +92,75 @@ class Distiller(nn.Module):
         self, student: Mapping[str, Tensor], teacher: Mapping[str, Tensor], labels: Tensor, draw: Draw
     ) -> tuple[Tensor, ...]:
         """The weighted terms, in the order of `names`."""
-        return tuple(term(student, teacher, labels, draw) for term in self._terms())
+        return tuple(loss for term in self._terms() for loss in term(student, teacher, labels, draw))
 
-    def _terms(self) -> Iterator["WeightedTerm"]:
+    @property
+    def needs_preparation(self) -> bool:
+        """Whether anything is learned before distillation."""
+        return any(term.needs_preparation for term in self._terms())
+
+    @property
+    def preparation_stages(self) -> tuple[frozenset[str], frozenset[str]]:
+        """The stages of student and teacher that the preparation looks at."""
+        preparing = [term for term in self._terms() if term.needs_preparation]
+        student = (term.student_stages for term in preparing if term.prepares_with_student)
+        teacher = (term.teacher_stages for term in preparing)
+        return frozenset[str]().union(*student), frozenset[str]().union(*teacher)
+
+    def prepare(
+        self, student: Mapping[str, Tensor], teacher: Mapping[str, Tensor], labels: Tensor, draw: Draw, progress: float
+    ) -> None:
+        """One update of what is learned before distillation, at a share of the preparation."""
+        for term in self._terms():
+            if term.needs_preparation:
+                term.prepare(student, teacher, labels, draw, progress)
+
+    def after_step(self) -> None:
+        """What the terms do once the student has been updated."""
+        for term in self._terms():
+            term.after_step()
+
+    def _expect_preparation(self, method: ResolvedMethod) -> None:
+        """BadInput when the descriptor gives time to what needs none, or none to what needs some."""
+        if method.preparation_share and not self.needs_preparation:
+            raise BadInput(f"{method.name}: preparation: none of its losses needs any: leave it out")
+        if not method.preparation_share and self.needs_preparation:
+            raise BadInput(f"{method.name}: preparation: missing: expected share, of the budget: its loss learns first")
+
+    def _terms(self) -> Iterator[WeightedTerm]:
         for term in self.terms:
             assert isinstance(term, WeightedTerm)
             yield term
 
 
-class WeightedTerm(nn.Module):
-    """One loss of a method at its taps, through its adapters, on groups of images one after the other."""
-
-    def __init__(self, term: ResolvedTerm, found: Found, student: Staged, teacher: Staged, group: int | None) -> None:
-        super().__init__()
-        self.taps = term.taps
-        self.listed = term.listed
-        self.weight = term.weight
-        self.group = group
-        self.adapters = nn.ModuleList(_adapter(tap, student, teacher) for tap in term.taps)
-        self.loss = _configured(term, found, student, teacher)
-        self.student_stages = frozenset(tap.student for tap in term.taps)
-        self.teacher_stages = _teacher_stages(term, found)
-
-    def forward(
-        self, student: Mapping[str, Tensor], teacher: Mapping[str, Tensor], labels: Tensor, draw: Draw
-    ) -> Tensor:
-        """Weight × the mean over groups of the loss."""
-        taps = zip(self.taps, self.adapters, strict=True)
-        adapted = tuple(_full(adapter(student[tap.student])) for tap, adapter in taps)
-        # Detached here too: a caller that forgot to freeze the teacher must not train it.
-        targets = tuple(_full(teacher[tap.teacher]).detach() for tap in self.taps if self.teacher_stages)
-        size = self.group or len(labels)
-        groups = [slice(first, first + size) for first in range(0, len(labels), size)]
-        values = [
-            self.loss(self._of(adapted, some), self._of(targets, some), labels[some], draw=draw) for some in groups
-        ]
-        return self.weight * torch.stack(values).mean()
-
-    def _of(self, tensors: tuple[Tensor, ...], some: slice) -> Tensor | tuple[Tensor, ...] | None:
-        """Some images of the tensors, as the loss wants them: a tuple for a list of stages, None without a teacher."""
-        images = tuple(tensor[some] for tensor in tensors)
-        if not images:
-            return None
-        return images if self.listed else images[0]
-
-
 def _applicable(
     method: str, found: tuple[tuple[ResolvedTerm, Found], ...], student: Staged, teacher: Staged
 ) -> tuple[tuple[tuple[ResolvedTerm, Found], ...], tuple[str, ...]]:
-    """The terms whose stages both networks have, and the names of the optional ones that have to be left out."""
+    """The terms at those of their taps that both networks have, and the names of what optional had to be left out."""
     active, left_out = [], []
     for term, loss in found:
-        problem = _missing(term, loss, student, teacher)
-        if problem is None:
-            active.append((term, loss))
-        elif term.optional:
-            left_out.append(term.name)
-        else:
-            raise BadInput(f"{method}: term '{term.name}': {problem}")
+        kept = []
+        for tap in term.taps:
+            problem = _missing("student", tap.student, student)
+            if wanted_of(term, loss)[1]:
+                problem = problem or _missing("teacher", tap.teacher, teacher)
+            if problem is None:
+                kept.append(tap)
+            elif not tap.optional:
+                raise BadInput(f"{method}: term '{term.name}': {problem}")
+            else:
+                left_out.append(term.name if len(term.taps) == 1 else f"{term.name}: {tap.student}")
+        if kept:
+            active.append((term.model_copy(update={"taps": tuple(kept)}), loss))
     return tuple(active), tuple(left_out)
 
 
-def _missing(term: ResolvedTerm, found: Found, student: Staged, teacher: Staged) -> str | None:
-    """Which stage a network lacks for the term, and which stages it has."""
-    wanted = (
-        ("student", student, {tap.student for tap in term.taps}),
-        ("teacher", teacher, _teacher_stages(term, found)),
-    )
-    for owner, network, stages in wanted:
-        for stage in sorted(stages.difference(network.stages)):
-            known = ", ".join(network.stages)
-            return f"the {owner} has no stage '{stage}'{nearest(stage, network.stages)}: it has {known}"
-    return None
-
-
-def _teacher_stages(term: ResolvedTerm, found: Found) -> frozenset[str]:
-    """What the term needs of the teacher: nothing when its loss takes `teacher: None`."""
-    if isinstance(found, type) and issubclass(found, nn.Module):
-        _, *parameters = inspect.signature(found.forward).parameters.values()  # the first is `self`
-    else:
-        parameters = list(inspect.signature(found).parameters.values())
-    blind = any(parameter.annotation in (None, "None") for parameter in parameters[1:2])
-    return frozenset() if blind else frozenset(tap.teacher for tap in term.taps)
-
-
-def _configured(term: ResolvedTerm, found: Found, student: Staged, teacher: Staged) -> Loss:
-    """The loss with its settings; a module class is also told the widths that it asks for, those after the adapters."""
-    try:
-        if not isinstance(found, type):
-            inspect.signature(found).bind(None, None, None, draw=None, **term.settings)
-            return partial(found, **term.settings)
-        asked = inspect.signature(found).parameters
-        widths = {name: width for name, width in _widths(term, student, teacher).items() if name in asked}
-        inspect.signature(found).bind(**term.settings, **widths)
-        module: Loss = found(**term.settings, **widths)
-        return module
-    except TypeError as error:
-        raise BadInput(
-            f"{term.file}: '{term.function}' does not take what it is given: {error}: "
-            "expected (student, teacher, labels, *, draw) and the descriptor's settings"
-        ) from error
-
-
-def _widths(term: ResolvedTerm, student: Staged, teacher: Staged) -> dict[str, int | tuple[int, ...]]:
-    theirs = tuple(teacher.channels[tap.teacher] for tap in term.taps)
-    ours = tuple(
-        width if tap.adapter else student.channels[tap.student] for tap, width in zip(term.taps, theirs, strict=True)
-    )
-    if term.listed:
-        return {"student_channels": ours, "teacher_channels": theirs}
-    return {"student_channels": ours[0], "teacher_channels": theirs[0]}
-
-
-def _adapter(tap: Tap, student: Staged, teacher: Staged) -> nn.Module:
-    """From the student's width to the teacher's, PyTorch's initialisation; the identity where the tap wants none."""
-    if tap.adapter is None:
-        return nn.Identity()
-    bias = tap.adapter == "conv1x1"
-    return nn.Conv2d(student.channels[tap.student], teacher.channels[tap.teacher], kernel_size=1, bias=bias)
-
-
-def _full(tensor: Tensor) -> Tensor:
-    """At least single precision: sums over a crop's positions do not fit the half formats of mixed precision."""
-    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
+def _missing(owner: str, stage: str, network: Staged) -> str | None:
+    """That a network lacks a stage, and which stages it has."""
+    if stage in network.stages:
+        return None
+    known = ", ".join(network.stages)
+    return f"the {owner} has no stage '{stage}'{nearest(stage, network.stages)}: it has {known}"
 
 
 def _unique(names: Iterable[str]) -> tuple[str, ...]:

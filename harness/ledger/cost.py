@@ -30,6 +30,13 @@ class Measurement(Value):
     method_flops: int | None
     peak_memory_bytes: int | None
     """On the accelerator, of the method alone; null on a CPU."""
+    preparation_seconds: float | None = None
+    """Of one update of what the method learns before it distils; null when it learns nothing first."""
+    preparation_flops: int | None = None
+    gradient_shares: dict[str, float] = Field(default_factory=dict)
+    """Norm of each weighted term's gradient over that of the task loss's, on the student's parameters."""
+    weights: dict[str, float] = Field(default_factory=dict)
+    """Of each term here, those moved from another data set scaled."""
     wall_seconds: float
 
     @model_validator(mode="after")
@@ -79,6 +86,20 @@ class Cost(Value):
     ratio_high: float
     rounds: int
     flops: int | None
+    preparation_seconds: float | None = None
+    """Of one update of what the method learns before it distils."""
+    preparation_flops: int | None = None
+    gradient_shares: dict[str, float] = Field(default_factory=dict)
+    weights: dict[str, float] = Field(default_factory=dict)
+
+    def scaled(self, factor: float) -> "Cost":
+        """The cost of the same method with all weights times a factor, which changes nothing that is computed."""
+        return self.model_copy(
+            update={
+                "gradient_shares": {name: share * factor for name, share in self.gradient_shares.items()},
+                "weights": {name: weight * factor for name, weight in self.weights.items()},
+            }
+        )
 
     @property
     def uncertain(self) -> bool:
@@ -113,6 +134,10 @@ def price(measurement: Measurement, baseline_seconds: float) -> Cost:
         ratio_high=high,
         rounds=len(measurement.baseline_seconds),
         flops=measurement.method_flops,
+        preparation_seconds=measurement.preparation_seconds,
+        preparation_flops=measurement.preparation_flops,
+        gradient_shares=measurement.gradient_shares,
+        weights=measurement.weights,
     )
 
 

@@ -95,6 +95,8 @@ def expected(fault: ErrorDetails) -> str:
             return f"more than {limits['gt']:g}"
         case "greater_than_equal":
             return f"at least {limits['ge']:g}"
+        case "less_than":
+            return f"less than {limits['lt']:g}"
         case "less_than_equal":
             return f"at most {limits['le']:g}"
         case "too_long":

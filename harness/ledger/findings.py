@@ -1,4 +1,4 @@
-"""What comes out of the engine's smaller verbs: data, teacher, verify."""
+"""What comes out of the engine's smaller verbs: data, teacher, verify, check."""
 
 from typing import Literal
 
@@ -73,7 +73,26 @@ class VerifyReport(Value):
 
     format: Literal[1] = 1
     results: tuple[VectorResult, ...]
-    left_out: tuple[str, ...]
-    """Files of methods that this version does not ship."""
     unknown: tuple[str, ...]
     """Files whose name or content fits nothing known."""
+
+
+class CheckResult(Value):
+    """One clause of the contract of a method."""
+
+    name: str
+    passed: bool
+    found: str
+    """What was seen, on one line; where the clause is broken, the file and the line that break it."""
+
+
+class CheckReport(Value):
+    """A method against its contract, on small networks."""
+
+    format: Literal[1] = 1
+    method: str
+    results: tuple[CheckResult, ...]
+    unchecked: tuple[str, ...]
+    """Clauses that could not be looked at, as the method cannot even be computed."""
+    cost_ratio: float | None
+    """An iteration's time over that of the student alone, on the small networks; null where there is none to tell."""

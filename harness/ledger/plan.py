@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from harness.ledger.budget import Budget, Unit
@@ -14,7 +15,7 @@ from harness.ledger.method import ResolvedMethod
 from harness.ledger.rules import EPOCHS_FACTOR, RULES_VERSION, SHORTEST_ITERATIONS
 from harness.ledger.spec import Ground, Pace, PlannedRun
 from harness.ledger.teacher import is_weak
-from harness.ledger.workload import Workload
+from harness.ledger.workload import Split, Workload
 
 
 class RefusedRun(Value):
@@ -22,6 +23,33 @@ class RefusedRun(Value):
 
     run: PlannedRun
     refusal: Refusal
+
+
+@dataclass(frozen=True)
+class RunKey:
+    """All that makes two runs the same run."""
+
+    ground: Ground
+    method: ResolvedMethod
+    seed: int
+    budget: Budget
+    pace: Pace
+    scored_on: Split
+
+    @property
+    def text(self) -> str:
+        """Names the run: what it is in words, and a digest of the rest."""
+        digest = sha256(
+            self.ground.workload_digest,
+            self.method.digest,
+            self.budget.canonical,
+            self.pace,
+            str(self.seed),
+            self.ground.device_class.digest,
+            str(RULES_VERSION),
+            *(() if self.scored_on == "score" else (self.scored_on,)),
+        )
+        return f"{self.ground.workload_name}-{self.method.name}-s{self.seed}-{digest[:12]}"
 
 
 class Plan(Value):
@@ -47,7 +75,9 @@ def expected_seconds(run: PlannedRun) -> float:
     """The run's time on the clock: its budget, or its iterations at their price."""
     if run.budget_seconds is not None:
         return run.budget_seconds
-    return run.iterations * run.cost.seconds if run.cost else 0.0
+    if run.cost is None:
+        return 0.0
+    return run.iterations * run.cost.seconds + run.preparation_iterations * (run.cost.preparation_seconds or 0.0)
 
 
 def make_plan(
@@ -55,61 +85,73 @@ def make_plan(
     methods: Sequence[ResolvedMethod],
     costs: Mapping[str, Cost | Refusal],
     budgets: Sequence[Budget],
-    seeds: int,
+    seeds: Sequence[int],
     pace: Pace | None,
+    scored_on: Split = "score",
 ) -> Plan:
     """Every method × budget × seed, seeds outermost, so that a sweep cut short leaves a balanced table."""
     runs: list[PlannedRun] = []
     refused: list[RefusedRun] = []
-    for seed in range(seeds):
+    for seed in seeds:
         for budget in budgets:
             for method in methods:
                 cost = costs[method.name]
+                key = RunKey(ground, method, seed, budget, _pace(pace, budget, ground), scored_on)
                 if isinstance(cost, Refusal):
-                    empty = _planned(ground, method, seed, budget, _pace(pace, budget, ground), None, None)
-                    refused.append(RefusedRun(run=empty, refusal=cost))
-                    continue
-                seconds = budget.seconds(_anchor_cost(budget, costs))
-                runs.append(_planned(ground, method, seed, budget, _pace(pace, budget, ground), cost, seconds))
+                    refused.append(RefusedRun(run=_planned(key, None, None), refusal=cost))
+                else:
+                    runs.append(_planned(key, cost, budget.seconds(_anchor_cost(budget, costs))))
     return Plan(ground=ground, runs=tuple(runs), refused=tuple(refused))
 
 
-def _planned(
-    ground: Ground,
-    method: ResolvedMethod,
-    seed: int,
-    budget: Budget,
-    pace: Pace,
-    cost: Cost | None,
-    seconds: float | None,
-) -> PlannedRun:
-    iterations = _iterations(budget, seconds, cost, method.name) if cost else 0
+def _planned(key: RunKey, cost: Cost | None, seconds: float | None) -> PlannedRun:
+    ground, method, budget = key.ground, key.method, key.budget
+    iterations = _iterations(budget, seconds, cost, method) if cost else 0
     return PlannedRun(
-        key=run_key(ground, method, seed, budget, pace),
+        key=key.text,
         method=method,
-        seed=seed,
+        seed=key.seed,
+        scored_on=key.scored_on,
         budget=budget.text,
         budget_seconds=seconds,
-        pace=pace,
+        pace=key.pace,
         iterations=iterations,
+        preparation_iterations=_preparation(budget, seconds, cost, method) if cost else 0,
         epochs=iterations * ground.workload.training.batch / ground.workload.data.train.count,
         cost=cost,
         marks=_marks(ground, iterations, cost) if cost else (),
     )
 
 
-def _iterations(budget: Budget, seconds: float | None, cost: Cost, name: str) -> int:
-    """What the budget buys; BadInput when it buys nothing."""
+def _iterations(budget: Budget, seconds: float | None, cost: Cost, method: ResolvedMethod) -> int:
+    """What the budget buys after the preparation; BadInput when it buys nothing."""
+    left = 1.0 - method.preparation_share
     if seconds is not None:
-        bought = whole(seconds / cost.seconds)
+        bought = whole(left * seconds / cost.seconds)
     elif budget.unit is Unit.FLOPS:
-        bought = whole(budget.amount / cost.flops) if cost.flops else 0
+        bought = whole(left * budget.amount / cost.flops) if cost.flops else 0
     else:
-        bought = int(budget.amount)
+        bought = whole(left * budget.amount)
     if bought < 1:
         price = f"{cost.flops:.3g} FLOP" if budget.unit is Unit.FLOPS else f"{cost.seconds:.3g} s"
-        raise BadInput(f"--budget: {budget.text!r} buys no iteration of {name}: one costs {price} on this device")
+        raise BadInput(
+            f"--budget: {budget.text!r} buys no iteration of {method.name}: one costs {price} on this device"
+        )
     return bought
+
+
+def _preparation(budget: Budget, seconds: float | None, cost: Cost, method: ResolvedMethod) -> int:
+    """What the preparation's share of the budget buys: at least one update where the method needs any."""
+    share = method.preparation_share
+    if not share:
+        return 0
+    if seconds is not None:
+        bought = whole(share * seconds / cost.preparation_seconds) if cost.preparation_seconds else 0
+    elif budget.unit is Unit.FLOPS:
+        bought = whole(share * budget.amount / cost.preparation_flops) if cost.preparation_flops else 0
+    else:
+        bought = round(share * budget.amount)
+    return max(1, bought)
 
 
 def whole(iterations: float) -> int:
@@ -159,24 +201,11 @@ def smallest_budget_seconds(plan: Plan) -> float | None:
     short = [run for run in plan.runs if "too_short" in run.marks]
     if not short:
         return None
-    return max(shortest(plan.ground.workload) * run.cost.seconds for run in short if run.cost)
+    fewest = shortest(plan.ground.workload)
+    return max(fewest * run.cost.seconds / (1 - run.method.preparation_share) for run in short if run.cost)
 
 
 def epochs_are_odd(run: PlannedRun, workload: Workload) -> bool:
     """Whether the run sees the data over 10 times as often as the recipe, or under a tenth."""
     recipe = workload.training.recipe_epochs
     return not recipe / EPOCHS_FACTOR <= run.epochs <= recipe * EPOCHS_FACTOR
-
-
-def run_key(ground: Ground, method: ResolvedMethod, seed: int, budget: Budget, pace: Pace) -> str:
-    """Names a run: what it is in words, and a digest of all that makes two runs the same run."""
-    digest = sha256(
-        ground.workload_digest,
-        method.digest,
-        budget.canonical,
-        pace,
-        str(seed),
-        ground.device_class.digest,
-        str(RULES_VERSION),
-    )
-    return f"{ground.workload_name}-{method.name}-s{seed}-{digest[:12]}"

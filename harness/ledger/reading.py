@@ -6,10 +6,11 @@ YAML 1.2 booleans and numbers (`2e-5` is a number, `no` is a string), no aliases
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar, get_args
+from types import UnionType
+from typing import Annotated, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -25,6 +26,9 @@ NULL = re.compile(r"^(?:~|null|Null|NULL|)$")
 BOOLEAN = re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$")
 INTEGER = re.compile(r"^[-+]?[0-9]+$")
 NUMBER = re.compile(r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$")
+
+LIMITS = frozenset(("greater_than", "greater_than_equal", "less_than", "less_than_equal"))
+"""pydantic's types of fault for a value of the right type."""
 
 DEEPEST = 32
 """Levels of nesting that a file may have; the deepest descriptor needs six."""
@@ -52,9 +56,13 @@ class Document:
 def read_yaml(path: Path) -> Document:
     """The file's data, or BadInput that names the line."""
     try:
-        text = path.read_text(encoding="utf-8")
+        content = path.read_bytes()
+        text = content.decode()
     except (OSError, ValueError) as error:
-        raise BadInput(f"{path}: cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from error
+        if isinstance(error, UnicodeDecodeError):
+            line = content.count(b"\n", 0, error.start) + 1
+            raise BadInput(f"{path}:{line}: cannot be read: not UTF-8 text") from error
+        raise BadInput(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     try:
         # Before composing, which follows aliases and calls itself once a level.
         _refuse_what_is_no_data(text, path)
@@ -106,7 +114,7 @@ def _plain(node: yaml.Node, key: Key, path: Path, lines: dict[Key, int]) -> obje
             found[name] = _plain(value_node, (*key, name), path, lines)
         return found
     if isinstance(node, yaml.ScalarNode):
-        return _scalar(node, path)
+        return _scalar(node, key, path)
     raise AssertionError(f"a node is a list, a mapping or a scalar, not {node!r}")
 
 
@@ -124,7 +132,7 @@ def _text(node: yaml.ScalarNode, path: Path) -> str:
     return text
 
 
-def _scalar(node: yaml.ScalarNode, path: Path) -> object:
+def _scalar(node: yaml.ScalarNode, key: Key, path: Path) -> object:
     """A scalar by YAML 1.2's core rules: only a plain one can be anything but text."""
     text = _text(node, path)
     if node.style is not None:
@@ -136,7 +144,8 @@ def _scalar(node: yaml.ScalarNode, path: Path) -> object:
     if NUMBER.match(text):
         number = int(text) if INTEGER.match(text) and len(text.lstrip("+-")) <= LONGEST_INTEGER else float(text)
         if not math.isfinite(number) or (INTEGER.match(text) and isinstance(number, float)):
-            raise BadInput(f"{path}:{node.start_mark.line + 1}: {shown(text)} is too large a number")
+            where = ": ".join(filter(None, (f"{path}:{node.start_mark.line + 1}", key_path(key))))
+            raise BadInput(f"{where}: {shown(text)} is too large a number")
         return number
     return text
 
@@ -156,15 +165,15 @@ class _Fault:
     """What pydantic holds against the file, with its place in the file."""
 
     key: Key
-    branch: tuple[Key, str] | None
-    """Where the file could have been one of several things, and which of them was tried."""
+    branches: tuple[tuple[Key, str], ...]
+    """Where the file could have been one of several things, and which of them was tried; the outermost first."""
     details: ErrorDetails
 
     @staticmethod
     def of(details: ErrorDetails, data: object) -> "_Fault":
         """The location without the parts that name a branch of a union, which are no keys of the file."""
         key: Key = ()
-        branch = None
+        branches: tuple[tuple[Key, str], ...] = ()
         for index, part in enumerate(details["loc"]):
             is_last = index == len(details["loc"]) - 1
             if (isinstance(data, dict) and part in data) or (isinstance(data, list) and part in range(len(data))):
@@ -173,22 +182,33 @@ class _Fault:
             elif is_last and details["type"] == "missing":
                 key += (part,)
             else:
-                branch = branch or (key, str(part))
-        return _Fault(key, branch, details)
+                branches += ((key, str(part)),)
+        return _Fault(key, branches, details)
 
 
-def _gravest(faults: Sequence[_Fault]) -> Sequence[_Fault]:
+def _gravest(faults: Sequence[_Fault], level: int = 0) -> Sequence[_Fault]:
     """The first fault; where a union has one a branch, those of the branches that came nearest to fitting."""
     first = faults[0]
-    if first.branch is not None:
-        rivals: dict[str, list[_Fault]] = {}
-        for fault in faults:
-            if fault.branch is not None and fault.branch[0] == first.branch[0]:
-                rivals.setdefault(fault.branch[1], []).append(fault)
-        reach = {name: (-max(len(fault.key) for fault in own), len(own)) for name, own in rivals.items()}
-        nearest_fit = [_telling(own) for name, own in rivals.items() if reach[name] == min(reach.values())]
-        return [fault for fault in nearest_fit if fault.key == nearest_fit[0].key]
-    return [_telling(faults)]
+    if len(first.branches) <= level:
+        return [_telling(faults)]
+    rivals: dict[str, list[_Fault]] = {}
+    for fault in faults:
+        if len(fault.branches) > level and fault.branches[level][0] == first.branches[level][0]:
+            rivals.setdefault(fault.branches[level][1], []).append(fault)
+    reach = {name: _reach(own) for name, own in rivals.items()}
+    nearest_fit = [
+        fault
+        for name, own in rivals.items()
+        if reach[name] == min(reach.values())
+        for fault in _gravest(own, level + 1)
+    ]
+    return [fault for fault in nearest_fit if fault.key == nearest_fit[0].key]
+
+
+def _reach(faults: Sequence[_Fault]) -> tuple[int, int, bool]:
+    """Small where a branch came near: deep into the file, few faults, the right type if not the right value."""
+    is_only_out_of_range = all(fault.details["type"] in LIMITS for fault in faults)
+    return -max(len(fault.key) for fault in faults), len(faults), not is_only_out_of_range
 
 
 def _telling(faults: Sequence[_Fault]) -> _Fault:
@@ -214,12 +234,17 @@ def _message(document: Document, model: type[BaseModel], faults: Sequence[_Fault
         if details["type"] == "union_tag_not_found":
             return f"{where}: missing"
         details["input"] = details["input"][tag]
+    if details["type"] == "value_error":
+        # A model's own words on fields that do not fit each other; what was found is a whole mapping.
+        return f"{where}: {details['msg'].removeprefix('Value error, ')}"
     wanted = list(dict.fromkeys(expected(rival.details) for rival in faults))
     if "" in wanted or details["type"] == "missing":
         return f"{where}: {complaint(details)}"
     if wanted == ["text"] and not isinstance(details["input"], (dict, list)):
         wanted = ["text, in quotes"]
     found = details["input"]
+    if isinstance(found, str) and NUMBER.match(found) and wanted[0] in ("a number", "a whole number"):
+        wanted[0] += " without quotes"
     close = nearest(found, re.findall(r"'([^']*)'", " ".join(wanted))) if isinstance(found, str) else ""
     return f"{where}: found {shown(found)}: expected {_listed(wanted)}{close}"
 
@@ -233,7 +258,7 @@ def _listed(words: Sequence[str]) -> str:
 
 
 def _fields_beside(model: type[BaseModel], data: object, key: Key) -> Sequence[str]:
-    """The field names of that model inside `model` which most of the keys standing beside `key` belong to."""
+    """The field names of the model that stands there; of several that might, the one that the keys there fit best."""
     for part in key[:-1]:
         data = data[part]  # type: ignore[index]
     beside = set(data) if isinstance(data, dict) else set()
@@ -241,19 +266,39 @@ def _fields_beside(model: type[BaseModel], data: object, key: Key) -> Sequence[s
     def fit(names: Sequence[str]) -> tuple[int, bool]:
         return len(beside.intersection(names)), nearest(str(key[-1]), names) != ""
 
-    return max((_names(inner) for inner in _models(model)), key=fit)
+    places: list[object] = [model]
+    for part in key[:-1]:
+        places = [inner for place in places for inner in _inside(place, part)]
+    models = [place for place in places if _is_model(place)]
+    return max((_names(place) for place in models), key=fit)  # type: ignore[arg-type]
+
+
+def _is_model(annotation: object) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def _names(model: type[BaseModel]) -> Sequence[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
-def _models(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
-    """The model and all models inside it."""
-    yield model
-    pending = [field.annotation for field in model.model_fields.values()]
-    while pending:
-        annotation = pending.pop()
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            yield from _models(annotation)
-        pending.extend(get_args(annotation))
+def _inside(annotation: object, part: int | str) -> list[object]:
+    """What may stand under a key or at an index of something of that type, unions taken apart."""
+    arguments: Sequence[object] = get_args(annotation)
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        arguments = [
+            field.annotation for name, field in annotation.model_fields.items() if (field.alias or name) == part
+        ]
+    elif get_origin(annotation) is dict:
+        arguments = arguments[1:]
+    elif isinstance(part, str):
+        return []
+    return [each for argument in arguments for each in _alternatives(argument)]
+
+
+def _alternatives(annotation: object) -> list[object]:
+    """The types of a union, or the one type."""
+    if get_origin(annotation) is Annotated:
+        return _alternatives(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return [each for argument in get_args(annotation) for each in _alternatives(argument)]
+    return [annotation]

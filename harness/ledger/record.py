@@ -55,6 +55,8 @@ class Outcome(Value):
     reason: str | None = None
     iterations: int = 0
     replanned_iterations: int | None = None
+    preparation_iterations: int = 0
+    """Updates of what the method learned before it distilled, paid for like the others."""
     spent_seconds: float = 0.0
     """By the budget clock."""
     wall_seconds: float = 0.0
@@ -62,6 +64,8 @@ class Outcome(Value):
     times: Times | None = None
     scores: Scores | None = None
     curve: tuple[Point, ...] = ()
+    weights: dict[str, float] = Field(default_factory=dict)
+    """Of each term here, those moved from another data set scaled."""
     left_out: tuple[str, ...] = ()
     """Optional terms for which a network has no stage."""
     initial_student_sha256: str | None = None

@@ -17,3 +17,13 @@ COST_TOLERANCE = 0.01
 
 EPOCHS_FACTOR = 10.0
 """A plan marks epochs beyond this factor of the recipe's, either way."""
+
+GRADIENT_SHARES = (0.01, 100.0)
+"""A term whose gradient is less or more than this of the task loss's is warned about."""
+
+TUNE_BASE = 3.0
+TUNE_STEPS = (-2, -1, 0, 1, 2)
+"""A grid of weights: the base to these powers, times the descriptor's."""
+TUNE_SEED = 1000
+TUNE_BUDGETS = {"streets": "20s"}
+"""What a trial may spend, by workload."""

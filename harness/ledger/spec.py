@@ -8,10 +8,10 @@ from harness.ledger.device import DeviceClass
 from harness.ledger.endings import Mark
 from harness.ledger.files import Value
 from harness.ledger.method import ResolvedMethod
-from harness.ledger.workload import Workload
+from harness.ledger.workload import Split, Workload
 
 Pace = Literal["iterations", "clock"]
-Verb = Literal["profile", "run", "verify", "teacher", "data"]
+Verb = Literal["profile", "run", "check", "verify", "teacher", "data"]
 
 
 class TeacherFile(Value):
@@ -71,18 +71,31 @@ class VerifySpec(Value):
     folder: str
 
 
+class CheckSpec(Value):
+    """Hold a method against its contract."""
+
+    format: Literal[1] = 1
+    descriptor: str
+    dataset: str
+    """Whose weights are taken."""
+
+
 class PlannedRun(Value):
     """A method, a budget, a seed, and what the budget buys."""
 
     key: str
     method: ResolvedMethod
     seed: int
+    scored_on: Split = "score"
+    """`tune` for the trials that choose settings."""
     budget: str
     budget_seconds: float | None
     """Null when the budget is no time, or has no price."""
     pace: Pace
     iterations: int
     """As planned; in clock pace an estimate; 0 when the method cannot run here."""
+    preparation_iterations: int = 0
+    """Updates of what the method learns before it distils, as planned."""
     epochs: float
     cost: Cost | None
     """Null when it could not be measured."""

@@ -121,6 +121,10 @@ def _read(path: Path) -> Record:
         raise BadInput(
             f"{path}: spec.key: found the run {record.spec.name}: a record keeps the name it was written under"
         )
+    if record.spec.scored_on != "score":
+        raise BadInput(
+            f"{path}: spec.scored_on: found '{record.spec.scored_on}': a trial of `bench tune`, which no board holds"
+        )
     return record
 
 
@@ -153,7 +157,7 @@ def run_of(record: Record) -> Run:
         method_digest=method.digest,
         title=method.title,
         family=method.family,
-        sources=" ".join(sorted({term.source for term in method.terms})),
+        sources=" ".join(sorted({part.source for term in method.terms for part in term.weights})),
         current=True,
         seed=spec.seed,
         budget=spec.budget,

@@ -1,8 +1,10 @@
 """A network as named stages, of which a call runs only those that its caller wants."""
 
+import copy
 from collections.abc import Mapping
 from difflib import get_close_matches
 
+import torch
 from torch import Tensor, nn
 
 IMAGE = "image"
@@ -64,3 +66,15 @@ class Staged(nn.Module):
             if stage in needed:
                 outputs[stage] = self.get_submodule(stage)(*(outputs[source] for source in self.inputs[stage]))
         return {stage: outputs[stage] for stage in self.stages if stage in wanted}
+
+    def sizes(self, images: tuple[int, int], wanted: frozenset[str]) -> dict[str, tuple[int, ...]]:
+        """The positions of the wanted stages for images of a height and width: (h, w), or (N,) of token embeddings.
+
+        Nothing is computed: the layers run on tensors that have shapes and no numbers.
+        """
+        ghost = copy.deepcopy(self).to("meta").eval()
+        outputs = ghost(torch.empty(1, 3, *images, device="meta"), wanted)
+        return {
+            stage: tuple(output.shape[2:]) if output.ndim == 4 else tuple(output.shape[1:2])
+            for stage, output in outputs.items()
+        }

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from harness.executors.job import Executor
 from harness.ledger import places
+from harness.ledger.descriptor import must_be_as_planned
 from harness.ledger.device import device_class
 from harness.ledger.errors import BadInput
 from harness.ledger.findings import DataReport
-from harness.ledger.method import must_be_as_planned
 from harness.ledger.plan import Plan
 from harness.ledger.spec import DataSpec, Ground
 from harness.ledger.teacher import find_teacher, must_be_the_teacher

@@ -8,12 +8,14 @@ from harness.executors.job import Executor
 from harness.ledger import places
 from harness.ledger.budget import Budget
 from harness.ledger.cost import Cost
+from harness.ledger.descriptor import all_methods, method_path, resolve_method, scaled
 from harness.ledger.errors import BadInput
 from harness.ledger.findings import Refusal
-from harness.ledger.method import ResolvedMethod, method_path, resolve_method, shipped_methods
+from harness.ledger.method import ResolvedMethod
 from harness.ledger.plan import Plan, make_plan
 from harness.ledger.record import Record
 from harness.ledger.spec import Ground, Pace
+from harness.ledger.workload import Split
 from harness.sweep.costs import measure
 from harness.sweep.ground import survey
 from harness.sweep.spending import spend
@@ -27,7 +29,7 @@ class Request:
     workload: str
     methods: Sequence[str]
     budgets: Sequence[Budget]
-    seeds: int
+    seeds: Sequence[int]
     pace: Pace | None
     device: str
     concurrency: int
@@ -35,6 +37,9 @@ class Request:
     results: Path
     profile_seconds: float | None
     remeasure: bool
+    factors: Sequence[float] = (1.0,)
+    """Each method runs once with its weights times each of these."""
+    scored_on: Split = "score"
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ def price(request: Request, executor: Executor, watcher: Watcher) -> Prices:
     anchors = [budget.anchor for budget in request.budgets if budget.anchor is not None]
     wanted = list(dict.fromkeys(expand(request.methods)))
     known = {
-        name: resolve_method(method_path(name), workload.dataset, workload.positions)
+        name: resolve_method(method_path(name), workload.dataset, workload.training.batch)
         for name in dict.fromkeys([*wanted, *anchors])
     }
     methods = distinct([known[name] for name in wanted])
@@ -66,8 +71,21 @@ def price(request: Request, executor: Executor, watcher: Watcher) -> Prices:
 
 def draw_up(request: Request, executor: Executor, watcher: Watcher) -> Plan:
     """The plan for a request."""
-    prices = price(request, executor, watcher)
-    return make_plan(prices.ground, prices.methods, prices.costs, request.budgets, request.seeds, request.pace)
+    return plan_at(price(request, executor, watcher), request)
+
+
+def plan_at(prices: Prices, request: Request) -> Plan:
+    """The plan at known prices: every method with its weights times every factor."""
+    methods: list[ResolvedMethod] = []
+    costs = dict(prices.costs)
+    for method in prices.methods:
+        cost = prices.costs[method.name]
+        for factor in request.factors if method.terms else (1.0,):
+            methods.append(scaled(method, factor))
+            # A factor changes nothing that is computed: what was measured of the method holds for all of them.
+            costs[methods[-1].name] = cost.scaled(factor) if isinstance(cost, Cost) else cost
+    seeds, scored_on = request.seeds, request.scored_on
+    return make_plan(prices.ground, distinct(methods), costs, request.budgets, seeds, request.pace, scored_on)
 
 
 def carry_out(
@@ -80,7 +98,7 @@ def carry_out(
 
 def expand(names: Sequence[str]) -> list[str]:
     """`all` written out."""
-    return [expanded for name in names for expanded in (shipped_methods() if name == "all" else (name,))]
+    return [expanded for name in names for expanded in (all_methods() if name == "all" else (name,))]
 
 
 def distinct(methods: Iterable[ResolvedMethod]) -> list[ResolvedMethod]:
@@ -95,7 +113,8 @@ def distinct(methods: Iterable[ResolvedMethod]) -> list[ResolvedMethod]:
 
 def profile_seconds(request: Request, methods: int) -> float:
     """A method's time for being measured: the larger of 2 s and 2 % of what the sweep will spend on it."""
-    planned = sum(budget.seconds(None) or 0.0 for budget in request.budgets) * request.seeds
+    runs = len(request.seeds) * len(request.factors)
+    planned = sum(budget.seconds(None) or 0.0 for budget in request.budgets) * runs
     return max(2.0, 0.02 * planned)
 
 

@@ -16,6 +16,7 @@ ROOMS = {
     "profile": "harness.train.profile",
     "teacher": "harness.train.teacher",
     "data": "harness.train.data",
+    "check": "harness.train.check",
     "verify": "harness.train.verify",
 }
 """A verb's module is imported after the heartbeat began: torch takes seconds, and `data` needs none."""

@@ -10,11 +10,21 @@ from harness.train.clock import Clock
 class Pace(Protocol):
     """The only thing the loop asks for how long."""
 
+    prepared: int
+    """Updates of what the method learns before it distils."""
     done: int
     replanned: int | None
 
+    def preparation_progress(self) -> float:
+        """The share of the preparation that is used, 1 or more when it is over."""
+        ...
+
+    def begin(self) -> None:
+        """The preparation is over, and the clock stands still."""
+        ...
+
     def progress(self) -> float:
-        """The share of the budget that is used, 1 or more when the run is over."""
+        """The share of what is left for training that is used, 1 or more when the run is over."""
         ...
 
     def pause(self) -> None:
@@ -25,13 +35,24 @@ class Pace(Protocol):
 class IterationsPace:
     """Spends the planned iterations. A time budget is compared with the plan once, early, and re-planned if off."""
 
-    def __init__(self, planned: int, budget_seconds: float | None, clock: Clock) -> None:
+    def __init__(self, planned: int, budget_seconds: float | None, clock: Clock, preparation: int = 0) -> None:
+        self.prepared = 0
         self.done = 0
         self.replanned: int | None = None
+        self._preparation = preparation
+        self._preparation_seconds = 0.0
         self._planned = planned
         self._budget_seconds = budget_seconds
         self._clock = clock
         self._compared = False
+
+    def preparation_progress(self) -> float:
+        """Updates done over updates planned."""
+        return self.prepared / self._preparation if self._preparation else 1.0
+
+    def begin(self) -> None:
+        """What the preparation spent is gone: the re-plan divides what is left."""
+        self._preparation_seconds = self._clock.spent
 
     def progress(self) -> float:
         """Iterations done over iterations planned."""
@@ -42,7 +63,8 @@ class IterationsPace:
         if self._compared or self._budget_seconds is None or self.progress() < REPLAN_AFTER:
             return
         self._compared = True
-        affordable = round(self._budget_seconds / (self._clock.spent / self.done))
+        training = self._clock.spent - self._preparation_seconds
+        affordable = round((self._budget_seconds - self._preparation_seconds) / (training / self.done))
         if abs(affordable / self._planned - 1) > REPLAN_TOLERANCE:
             self.replanned = max(affordable, self.done)
 
@@ -50,15 +72,24 @@ class IterationsPace:
 class ClockPace:
     """Runs until the clock has spent the budget."""
 
-    def __init__(self, budget_seconds: float, clock: Clock) -> None:
+    def __init__(self, budget_seconds: float, clock: Clock, preparation_share: float = 0.0) -> None:
+        self.prepared = 0
         self.done = 0
         self.replanned: int | None = None
-        self._budget_seconds = budget_seconds
+        self._preparation_seconds = preparation_share * budget_seconds
+        self._training_seconds = budget_seconds - self._preparation_seconds
         self._clock = clock
 
+    def preparation_progress(self) -> float:
+        """Spent over the preparation's share of the budget."""
+        return self._clock.spent / self._preparation_seconds if self._preparation_seconds else 1.0
+
+    def begin(self) -> None:
+        """The clock itself is the plan."""
+
     def progress(self) -> float:
-        """Spent over budget."""
-        return self._clock.spent / self._budget_seconds
+        """Spent since the preparation over what is left for training."""
+        return (self._clock.spent - self._preparation_seconds) / self._training_seconds
 
     def pause(self) -> None:
         """The clock itself is the plan."""
@@ -69,5 +100,5 @@ def pace_of(spec: RunSpec, clock: Clock) -> Pace:
     if spec.pace == "clock":
         if spec.budget_seconds is None:
             raise ValueError(f"budget {spec.budget!r} is no time and cannot be spent by the clock")
-        return ClockPace(spec.budget_seconds, clock)
-    return IterationsPace(spec.iterations, spec.budget_seconds, clock)
+        return ClockPace(spec.budget_seconds, clock, spec.method.preparation_share)
+    return IterationsPace(spec.iterations, spec.budget_seconds, clock, spec.preparation_iterations)

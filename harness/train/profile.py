@@ -2,12 +2,14 @@
 
 import math
 import random
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import torch
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from harness.ledger.cost import Measurement, ratio_interval
@@ -19,8 +21,9 @@ from harness.segmentation.batches import Batches
 from harness.segmentation.data import Split, load
 from harness.train.clock import budget_clock
 from harness.train.heartbeat import Heartbeat
+from harness.train.loop import Batch
 from harness.train.streams import generator
-from harness.train.trainee import make_trainee, prepare
+from harness.train.trainee import Trainee, make_trainee, prepare
 
 SEED = 0
 
@@ -35,6 +38,9 @@ FEWEST_ROUNDS = 5
 
 FEWEST_TO_SETTLE = 30
 """Rounds before a narrow interval is believed: that of a handful of rounds is narrow by luck too often."""
+
+GRADIENT_BATCHES = 8
+"""Over which the median share of a term's gradient is taken."""
 
 MOST_ROUNDS = 2000
 LOOK_AGAIN = 1.2
@@ -88,6 +94,23 @@ class Contender:
             latest = self.seconds(1)
         return latest
 
+    def preparation(self) -> tuple[float, int] | None:
+        """Seconds and FLOPs of one update of what the method learns first; None when it learns nothing first."""
+        if not self.trainee.distiller.needs_preparation:
+            return None
+        self.trainee.prepare(*next(self.batches), progress=0.0)
+        taken: list[float] = []
+        end = time.perf_counter() + STEADY_SECONDS
+        while time.perf_counter() < end or len(taken) < FEWEST_ROUNDS:
+            clock = budget_clock(self.device)
+            clock.start()
+            self.trainee.prepare(*next(self.batches), progress=0.0)
+            clock.stop()
+            taken.append(clock.spent)
+        with FlopCounterMode(display=False) as counter:
+            self.trainee.prepare(*next(self.batches), progress=0.0)
+        return statistics.median(taken), int(counter.get_total_flops())
+
     def flops(self) -> int:
         """Floating-point operations of convolutions and matrix products in one iteration."""
         counter = FlopCounterMode(display=False)
@@ -107,19 +130,47 @@ def measure(spec: ProfileSpec, heartbeat: Heartbeat) -> Measurement:
     heartbeat.enter("settling")
     method = Contender(spec, spec.method, split, device)
     method.settle()
+    preparation = method.preparation()
     peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
     baseline = Contender(spec, student_alone(), split, device) if spec.method.distils else method
     iterations = max(2, math.ceil(ROUND_SECONDS / baseline.settle()))
     method_flops, baseline_flops = method.flops(), baseline.flops()
     rounds = compare(method, baseline, iterations, spec.seconds, heartbeat)
+    heartbeat.enter("gradients")
     return Measurement(
         baseline_seconds=tuple(pair[0] for pair in rounds),
         method_seconds=tuple(pair[1] for pair in rounds),
         baseline_flops=baseline_flops,
         method_flops=method_flops,
         peak_memory_bytes=peak,
+        preparation_seconds=preparation[0] if preparation else None,
+        preparation_flops=preparation[1] if preparation else None,
+        gradient_shares=gradient_shares(method.trainee, [next(method.batches) for _ in range(GRADIENT_BATCHES)]),
+        weights=dict(zip(method.trainee.distiller.names, method.trainee.distiller.weights, strict=True)),
         wall_seconds=time.perf_counter() - began,
     )
+
+
+def gradient_shares(trainee: Trainee, batches: Sequence[Batch]) -> dict[str, float]:
+    """For each term the norm of its weighted gradient over the task loss's, on the student's parameters: medians."""
+    found: dict[str, list[float]] = {name: [] for name in trainee.distiller.names}
+    for images, labels in batches if found else ():
+        losses = trainee.losses_of(images, labels)
+        task = gradient_norm(losses.task, trainee.student)
+        for name, term in zip(found, losses.terms, strict=True):
+            norm = gradient_norm(term, trainee.student)
+            if task > 0 and math.isfinite(norm / task):
+                found[name].append(norm / task)
+    return {name: statistics.median(shares) for name, shares in found.items() if shares}
+
+
+def gradient_norm(loss: Tensor, student: nn.Module) -> float:
+    """Of a loss, with respect to all of the student's parameters together."""
+    parameters = list(student.parameters())
+    if not loss.requires_grad:
+        return 0.0
+    gradients = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+    return math.sqrt(sum(float(gradient.double().square().sum()) for gradient in gradients if gradient is not None))
 
 
 def compare(

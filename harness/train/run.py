@@ -7,11 +7,11 @@ from pathlib import Path
 import torch
 from filelock import FileLock, Timeout
 
+from harness.ledger.descriptor import must_be_as_planned
 from harness.ledger.device import conditions, device_class
 from harness.ledger.endings import Ending
 from harness.ledger.errors import BadInput
 from harness.ledger.files import read, write
-from harness.ledger.method import must_be_as_planned
 from harness.ledger.record import Outcome, Point, Times
 from harness.ledger.results import COUNTS, LOCKED, lock_path
 from harness.ledger.spec import RunSpec
@@ -95,6 +95,7 @@ class Run:
             initial_student_sha256=state_sha256(trainee.student),
             first_batches_sha256=first_batches_sha256(split, workload, order=order, augment=augment),
             student_parameters=sum(parameter.numel() for parameter in trainee.student.parameters()),
+            weights=dict(zip(trainee.distiller.names, trainee.distiller.weights, strict=True)),
             left_out=trainee.distiller.left_out,
             conditions=conditions(spec.device),
         )
@@ -136,7 +137,8 @@ class Run:
         """Keeps the final weights, and scores them and no others."""
         self.heartbeat.enter("evaluation")
         self.note(student_sha256=keep_weights(trainee.student, Path(self.spec.students)))
-        counts = evaluate(trainee.student, self.load("score"), self.spec.ground.workload, self.device, EVALUATION_BATCH)
+        split = self.load(self.spec.scored_on)
+        counts = evaluate(trainee.student, split, self.spec.ground.workload, self.device, EVALUATION_BATCH)
         save(counts, self.out.with_name(COUNTS))
         self.note(scores=scores(counts))
 
@@ -165,6 +167,7 @@ class Run:
             ending=ending,
             reason=reason,
             iterations=self.pace.done,
+            preparation_iterations=self.pace.prepared,
             replanned_iterations=self.pace.replanned,
             spent_seconds=self.clock.spent,
             wall_seconds=self.clock.wall_seconds,

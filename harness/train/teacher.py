@@ -76,7 +76,12 @@ def train(workload: Workload, data: Path | None, device: torch.device, heartbeat
         network = build(alone.teacher.network, len(alone.classes), alone.stride)
     network.to(device).train()
     distiller = Distiller(
-        student_alone(), network, network, auxiliary_weight=alone.training.auxiliary_weight, batch=recipe.batch
+        student_alone(),
+        network,
+        network,
+        crop=alone.augmentation.crop,
+        auxiliary_weight=alone.training.auxiliary_weight,
+        batch=recipe.batch,
     )
     draw = Draw(generator(recipe.seed, "method", device), device)
     trainee = Trainee(network, None, distiller.to(device), alone.training, draw)

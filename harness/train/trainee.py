@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness.distill.distiller import Distiller
+from harness.distill.distiller import Distiller, Losses
 from harness.distill.draw import Draw
 from harness.ledger.method import ResolvedMethod
 from harness.ledger.spec import Ground
@@ -44,7 +44,8 @@ class Trainee:
         self.draw = draw
         self.device = next(student.parameters()).device
         self.optimizer = torch.optim.SGD(
-            [*student.parameters(), *distiller.parameters()],
+            # What of a loss requires no gradient is frozen, or has an optimizer of its own.
+            [*student.parameters(), *(own for own in distiller.parameters() if own.requires_grad)],
             lr=training.learning_rate,
             momentum=training.momentum,
             weight_decay=training.weight_decay,
@@ -56,13 +57,27 @@ class Trainee:
     def iterate(self, images: Tensor, labels: Tensor, progress: float) -> None:
         """One optimizer update at the learning rate that `progress`, the share of the budget used, asks for."""
         self.set_learning_rate(progress)
+        losses = self.losses_of(images, labels)
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(losses.total)
+        self.optimizer.step()
+        self.distiller.after_step()
+        self.losses += torch.stack([losses.task.detach(), *(term.detach() for term in losses.terms)])
+
+    def losses_of(self, images: Tensor, labels: Tensor) -> Losses:
+        """Both networks' forward passes, as deep as the losses look, and the losses."""
         taught = self.taught(images)
         outputs = self.student(images, self.distiller.student_stages)
-        losses = self.distiller(outputs, taught, labels, self.draw)
-        self.optimizer.zero_grad(set_to_none=True)
-        losses.total.backward()
-        self.optimizer.step()
-        self.losses += torch.stack([losses.task.detach(), *(term.detach() for term in losses.terms)])
+        losses: Losses = self.distiller(outputs, taught, labels, self.draw)
+        return losses
+
+    def prepare(self, images: Tensor, labels: Tensor, progress: float) -> None:
+        """One update of what the method learns before it distils; the student learns nothing."""
+        student_stages, teacher_stages = self.distiller.preparation_stages
+        with torch.no_grad():
+            outputs = self.student(images, student_stages) if student_stages else {}
+            taught = self.teacher(images, teacher_stages) if self.teacher is not None and teacher_stages else {}
+        self.distiller.prepare(outputs, taught, labels, self.draw, progress)
 
     def taught(self, images: Tensor) -> Mapping[str, Tensor]:
         """The teacher's stages that a term looks at; without such a term the teacher does not run."""
@@ -118,6 +133,7 @@ def make_trainee(ground: Ground, method: ResolvedMethod, seed: int, device: torc
             method,
             student,
             teacher if teacher is not None else student,
+            crop=workload.augmentation.crop,
             auxiliary_weight=workload.training.auxiliary_weight,
             batch=workload.training.batch,
         )

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from harness.distill.vectors import verify
+from harness.golden.verify import verify
 from harness.ledger.files import read, write
 from harness.ledger.spec import VerifySpec
 from harness.train.heartbeat import Heartbeat

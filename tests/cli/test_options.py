@@ -3,7 +3,7 @@
 import pytest
 
 from harness.cli.console import duration
-from harness.cli.options import seconds, slots
+from harness.cli.options import factors, seconds, slots
 from harness.ledger.device import cores
 from harness.ledger.errors import BadInput
 
@@ -38,6 +38,26 @@ def test_a_profile_time_is_a_time():
     assert (seconds(None), seconds("2s"), seconds("1m")) == (None, 2.0, 60.0)
     with pytest.raises(BadInput, match="--profile-time: '3 it' is no time: expected 2s or 1m"):
         seconds("3 it")
+
+
+def test_factors_of_the_weights_are_numbers():
+    """None said is the weights as they are."""
+    assert (factors(""), factors("1"), factors("0.3,1, 3")) == ((1.0,), (1.0,), (0.3, 1.0, 3.0))
+
+
+@pytest.mark.parametrize("text", ["three", "0", "-1", "1,", ",", "nan", "inf", "1e7", "1;3"])
+def test_what_is_no_factor_is_bad_input(text: str):
+    """One line that says what was expected."""
+    with pytest.raises(BadInput) as caught:
+        factors(text)
+    expected = "expected factors from 1e-06 to 1e+06, comma-separated, as 0.3,1,3"
+    assert str(caught.value) == f"--weight-scale: found {text!r}: {expected}"
+
+
+def test_two_factors_of_one_name_are_bad_input():
+    """kd_x0.333 cannot be two things."""
+    with pytest.raises(BadInput, match=r"^--weight-scale: found '0.3333,0.33334': a factor is named twice"):
+        factors("0.3333,0.33334")
 
 
 @pytest.mark.parametrize(

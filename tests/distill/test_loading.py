@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from harness.distill.loading import load
+from harness.ledger.descriptor import method_path, resolve_method, shipped_methods
 from harness.ledger.errors import BadInput
-from harness.ledger.method import ResolvedTerm, Tap, method_path, resolve_method, shipped_methods
+from harness.ledger.method import ResolvedTerm, Tap
 
 
 def term(file: Path, function: str) -> ResolvedTerm:
@@ -22,7 +23,6 @@ def term(file: Path, function: str) -> ResolvedTerm:
         weight=1.0,
         source="ours",
         settings={},
-        optional=False,
     )
 
 
@@ -37,7 +37,7 @@ def written(folder: Path, name: str, text: str) -> Path:
 @pytest.mark.parametrize("name", shipped_methods())
 def test_every_loss_of_a_shipped_method_loads(name):
     """What a shipped descriptor names is a callable of that name."""
-    for each in resolve_method(method_path(name), "streets", 512).terms:
+    for each in resolve_method(method_path(name), "streets", 4).terms:
         assert load(each).__name__ == each.function
 
 

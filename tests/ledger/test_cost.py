@@ -142,3 +142,31 @@ def test_a_cost_file_reads_back(tmp_path):
     write(path, kept)
     assert read(path, CostFile) == kept
     assert path == tmp_path / "costs" / f"kd-{key().digest}.json"
+
+
+def test_a_price_tells_what_was_seen_of_the_terms_and_of_the_preparation():
+    """What the profile measured besides seconds comes along."""
+    seen = {
+        "preparation_seconds": 0.25, "preparation_flops": 7, "gradient_shares": {"kl@logits": 0.5},
+        "weights": {"kl@logits": 3.0},
+    }  # fmt: skip
+    found = price(measured((1.0, 1.0), (2.0, 2.0)).model_copy(update=seen), 1.0)
+    assert {name: getattr(found, name) for name in seen} == seen
+
+
+def test_weights_times_a_factor_cost_the_same():
+    """Three times the weight is three times the gradient's share, in the same time."""
+    seen = cost(2.0, 2.0).model_copy(update={"gradient_shares": {"kl@logits": 0.5}, "weights": {"kl@logits": 2.0}})
+    scaled = seen.scaled(3.0)
+    assert (scaled.gradient_shares, scaled.weights) == ({"kl@logits": 1.5}, {"kl@logits": 6.0})
+    assert scaled.model_copy(update={"gradient_shares": {}, "weights": {}}) == cost(2.0, 2.0)
+
+
+def test_a_measurement_from_before_there_were_shares_is_read(tmp_path):
+    """Old cost files have none: they just show nothing."""
+    path = tmp_path / "cost.json"
+    content = json.loads(measured((1.0,), (2.0,)).model_dump_json())
+    new = ("preparation_seconds", "preparation_flops", "gradient_shares", "weights")
+    path.write_text(json.dumps({name: value for name, value in content.items() if name not in new}))
+    found = read(path, Measurement)
+    assert (found.gradient_shares, found.weights, found.preparation_seconds) == ({}, {}, None)

@@ -11,9 +11,9 @@ from tests.factories import cost, ground, method
 BASELINE, KD = method("baseline"), method("kd")
 
 
-def planned(text: str, *, seeds: int = 1, pace=None, methods=(BASELINE, KD), **costs) -> Plan:
+def planned(text: str, *, seeds: int = 1, pace=None, methods=(BASELINE, KD), scored_on="score", **costs) -> Plan:
     prices = {"baseline": cost(1.0), "kd": cost(2.5), **costs}
-    return make_plan(ground(), methods, prices, Budget.parse_list(text), seeds, pace)
+    return make_plan(ground(), methods, prices, Budget.parse_list(text), range(seeds), pace, scored_on)
 
 
 def test_a_time_budget_buys_what_the_cost_allows():
@@ -126,3 +126,60 @@ def test_a_sweep_takes_at_least_as_long_as_its_longest_run():
     """Two runs of 90 s: 180 s one after the other, 90 s side by side, and no less on 64 cores."""
     plan = planned("90s")
     assert [plan.seconds_on(slots) for slots in (1, 2, 64)] == [180.0, 90.0, 90.0]
+
+
+PREPARED = method("prepared", preparation_share=0.2)
+ITS_COST = cost(1.0).model_copy(
+    update={"preparation_seconds": 0.05, "flops": 500_000_000, "preparation_flops": 250_000_000}
+)
+
+
+def prepared(text: str) -> Plan:
+    return planned(text, methods=(PREPARED,), prepared=ITS_COST)
+
+
+@pytest.mark.parametrize(
+    ("budget", "iterations", "preparation"),
+    [
+        ("10s", 80, 40),  # 8 s at 0.1 s, and 2 s at 0.05 s
+        ("400 it", 320, 80),
+        ("10 GFLOP", 16, 8),  # 8 GFLOP at 0.5, and 2 at 0.25
+        ("0.2s", 1, 1),  # 0.04 s buy no update, and what must be learned first is learned at all
+    ],
+)
+def test_preparation_has_its_share_of_the_budget(budget: str, iterations: int, preparation: int):
+    """A share of 0.2 goes to the preparation, 0.8 to iterations."""
+    (run,) = prepared(budget).runs
+    assert (run.iterations, run.preparation_iterations) == (iterations, preparation)
+
+
+def test_a_method_that_prepares_nothing_plans_no_updates():
+    """The others have none."""
+    assert [run.preparation_iterations for run in planned("90s").runs] == [0, 0]
+
+
+def test_preparation_is_part_of_the_time_that_a_run_takes():
+    """10 s are 10 s; 320 iterations at 0.1 s and 80 updates at 0.05 s are 36 s."""
+    assert prepared("10s").device_seconds == 10.0
+    assert prepared("400 it").device_seconds == pytest.approx(36.0)
+
+
+def test_the_smallest_budget_has_room_for_the_preparation():
+    """200 iterations at 0.1 s are 20 s, which are 0.8 of 25 s."""
+    assert smallest_budget_seconds(prepared("10s")) == pytest.approx(25.0)
+    assert prepared("25s").runs[0].marks == ()
+
+
+def test_a_trial_is_another_run_than_the_one_that_is_scored():
+    """Scored on tune: another key, and the run says so; which is what the score split has when nothing is said."""
+    scored, trial = planned("90s").runs[0], planned("90s", scored_on="tune").runs[0]
+    assert (scored.scored_on, trial.scored_on) == ("score", "tune")
+    assert scored.key != trial.key
+    assert scored.key == planned("90s", scored_on="score").runs[0].key
+
+
+def test_seeds_are_those_that_are_asked_for():
+    """One seed need not be 0."""
+    (run,) = make_plan(ground(), (BASELINE,), {"baseline": cost()}, Budget.parse_list("90s"), (1000,), None).runs
+    assert run.seed == 1000
+    assert run.key.startswith("streets-baseline-s1000-")

@@ -16,6 +16,12 @@ NOTHING = StoredDraw({})
 NO_LABELS = torch.full((1, 1, 1), 255)
 
 
+def relations(student: torch.Tensor, teacher: torch.Tensor) -> dict[str, float]:
+    """Both parts of DIST."""
+    found = relation(student, teacher, NO_LABELS, draw=NOTHING, parts=frozenset({"inter", "intra"}))
+    return {part: loss.item() for part, loss in found.items()}
+
+
 def channels(*rows: tuple[float, ...]) -> torch.Tensor:
     """One image, one row of pixels, a channel an argument: 1×C×1×n."""
     return torch.tensor(rows, dtype=torch.float64)[None, :, None, :]
@@ -71,28 +77,31 @@ def test_channel_divergence_has_no_other_modes():
 
 
 def test_relation_of_equals_and_of_opposites():
-    """The same logits correlate fully, swapped ones not at all: 0, and 2 a part."""
+    """The same logits correlate fully, swapped ones not at all: 0 and 2, a part each."""
     logits = channels((2.0, -1.0), (-2.0, 1.0))
-    assert relation(logits, logits, NO_LABELS, draw=NOTHING).item() == pytest.approx(0, abs=1e-6)
-    assert relation(logits, -logits, NO_LABELS, draw=NOTHING).item() == pytest.approx(4, abs=1e-6)
+    assert list(relations(logits, logits).values()) == pytest.approx([0, 0], abs=1e-6)
+    assert list(relations(logits, -logits).values()) == pytest.approx([2, 2], abs=1e-6)
 
 
-def test_relation_weighs_its_parts():
-    """β weighs the classes of a pixel and γ the pixels of a class; swapping pixels harms only the latter."""
-    student = channels((log(3), log(2)), (0.0, 0.0))
-    teacher = channels((log(2), log(3)), (0.0, 0.0))
-    beta = relation(student, teacher, NO_LABELS, draw=NOTHING, beta=5.0, gamma=0.0)
-    gamma = relation(student, teacher, NO_LABELS, draw=NOTHING, beta=0.0, gamma=5.0)
-    assert beta.item() == pytest.approx(0, abs=1e-5)
-    assert gamma.item() == pytest.approx(10, abs=1e-4)
+def test_relation_tells_its_parts_apart():
+    """Swapping pixels harms the correlation of a class's pixels only."""
+    found = relations(channels((log(3), log(2)), (0.0, 0.0)), channels((log(2), log(3)), (0.0, 0.0)))
+    assert found == pytest.approx({"inter": 0, "intra": 2}, abs=1e-5)
+
+
+def test_relation_computes_only_the_parts_that_are_wanted():
+    """A part of weight 0 is not asked for, and not returned."""
+    logits = channels((2.0, -1.0), (-2.0, 1.0))
+    assert list(relation(logits, logits, NO_LABELS, draw=NOTHING, parts=frozenset({"intra"}))) == ["intra"]
 
 
 def test_relation_with_a_constant_row_is_one_a_part():
     """An even student correlates with nothing, and its gradient is finite."""
     student = channels((0.0, 0.0), (0.0, 0.0)).requires_grad_()
-    loss = relation(student, channels((1.0, 0.0), (0.0, 2.0)), NO_LABELS, draw=NOTHING)
-    loss.backward()
-    assert loss.item() == pytest.approx(2)
+    teacher = channels((1.0, 0.0), (0.0, 2.0))
+    found = relation(student, teacher, NO_LABELS, draw=NOTHING, parts=frozenset({"inter", "intra"}))
+    sum(found.values()).backward()
+    assert [loss.item() for loss in found.values()] == pytest.approx([1, 1])
     assert student.grad.isfinite().all()
 
 

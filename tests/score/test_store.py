@@ -131,3 +131,12 @@ def test_device_hours_count_devices(tmp_path):
     save(tmp_path, record(on=ground(device=device_class(count=2)), budget="1h"))
 
     assert load(tmp_path).device_hours.tolist() == [2.0]
+
+
+def test_a_trial_is_on_no_board(tmp_path):
+    """It was scored on the tune split: a folder that holds one is refused, with the file."""
+    held = record()
+    trial = held.model_copy(update={"spec": held.spec.model_copy(update={"scored_on": "tune"})})
+    save(tmp_path, trial)
+    with pytest.raises(BadInput, match=r"spec\.scored_on: found .tune.: a trial of `bench tune`, which no board holds"):
+        load(tmp_path)

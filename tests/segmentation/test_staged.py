@@ -103,3 +103,36 @@ def test_every_stage_is_described() -> None:
         Staged({"stage1": nn.Identity()}, {}, {"stage1": 1}, stride=1)
     with pytest.raises(ValueError, match="stage 'stage1' has no channels"):
         Staged({"stage1": nn.Identity()}, {"stage1": ("image",)}, {}, stride=1)
+
+
+class Patches(nn.Module):
+    """B×C×h×w → B×(h·w)×C."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features.flatten(2).mT
+
+
+def test_sizes_are_those_of_a_forward_pass() -> None:
+    """Strides 2 and 4 of 8×12 pixels: 4×6, 2×3, and 6 embeddings of the latter; only what is asked for."""
+    modules = {
+        "stage1": nn.Sequential(nn.Conv2d(3, 5, 3, stride=2, padding=1), nn.BatchNorm2d(5)),
+        "stage2": nn.Conv2d(5, 7, 3, stride=2, padding=1),
+        "embedding2": Patches(),
+    }
+    inputs = {"stage1": ("image",), "stage2": ("stage1",), "embedding2": ("stage2",)}
+    network = Staged(modules, inputs, {"stage1": 5, "stage2": 7, "embedding2": 7}, stride=4)
+    assert network.sizes((8, 12), frozenset(modules)) == {"stage1": (4, 6), "stage2": (2, 3), "embedding2": (6,)}
+    assert network.sizes((8, 12), frozenset({"stage2"})) == {"stage2": (2, 3)}
+
+
+def test_asking_for_sizes_changes_nothing() -> None:
+    """Weights, running statistics, mode and random numbers stay as they are."""
+    norm = nn.BatchNorm2d(3)
+    network = Staged(
+        {"stage1": nn.Sequential(norm, nn.Dropout2d(0.5))}, {"stage1": ("image",)}, {"stage1": 3}, stride=1
+    )
+    random = torch.get_rng_state()
+    network.sizes((4, 4), frozenset({"stage1"}))
+    assert network.training
+    assert norm.num_batches_tracked.item() == 0
+    assert torch.equal(torch.get_rng_state(), random)

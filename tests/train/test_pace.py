@@ -78,3 +78,59 @@ def test_clock_pace_drives_the_schedule_by_the_share_spent():
     pace = ClockPace(8.0, time.clock)
     time.seconds = 2.0
     assert pace.progress() == 0.25
+
+
+def prepare_at(pace: IterationsPace | ClockPace, time: Moved, cost: float) -> int:
+    """Prepares at a cost an update until that is over, and begins to train."""
+    while pace.preparation_progress() < 1.0:
+        time.seconds += cost
+        pace.prepared += 1
+    pace.begin()
+    return pace.prepared
+
+
+def test_without_preparation_there_is_nothing_to_prepare():
+    """Its progress is 1 from the start, in both paces."""
+    time = Moved()
+    assert IterationsPace(10, None, time.clock).preparation_progress() == 1.0
+    assert ClockPace(10.0, time.clock).preparation_progress() == 1.0
+
+
+def test_iterations_pace_prepares_as_often_as_planned():
+    """Four updates, at 0, a quarter, a half and three quarters, and then all iterations."""
+    time = Moved()
+    pace = IterationsPace(10, None, time.clock, preparation=4)
+    seen = []
+    while (progress := pace.preparation_progress()) < 1.0:
+        seen.append(progress)
+        pace.prepared += 1
+    assert seen == [0.0, 0.25, 0.5, 0.75]
+    assert spend_iterations(pace, time, 1.0) == 10
+
+
+def test_a_replan_divides_what_the_preparation_left():
+    """100 s, of which the preparation took 20; at 2 s an iteration instead of 0.8 there are 40 and not 50."""
+    time = Moved()
+    pace = IterationsPace(100, 100.0, time.clock, preparation=10)
+    assert prepare_at(pace, time, 2.0) == 10
+    assert spend_iterations(pace, time, 2.0) == 40
+    assert pace.replanned == 40
+
+
+def test_a_plan_that_holds_beside_a_preparation_is_kept():
+    """20 s of preparation and 100 iterations of 0.8 s are the 100 s that were planned."""
+    time = Moved()
+    pace = IterationsPace(100, 100.0, time.clock, preparation=10)
+    prepare_at(pace, time, 2.0)
+    assert spend_iterations(pace, time, 0.8) == 100
+    assert pace.replanned is None
+
+
+def test_clock_pace_prepares_for_its_share_and_trains_for_the_rest():
+    """A fifth of 10 s at 1 s an update: two updates; then progress goes from 0 to 1 over 8 s, in four."""
+    time = Moved()
+    pace = ClockPace(10.0, time.clock, preparation_share=0.2)
+    assert prepare_at(pace, time, 1.0) == 2
+    assert pace.progress() == 0.0
+    assert spend_iterations(pace, time, 2.0) == 4
+    assert time.seconds == 10.0

