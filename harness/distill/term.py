@@ -67,6 +67,8 @@ class WeightedTerm(nn.Module):
         assert isinstance(self.loss, LossModule)
         with torch.no_grad():
             ours, theirs = self._tapped(student if self.prepares_with_student else {}, teacher)
+        # Without an adapter a tensor is still its network's own.
+        ours = tuple(tensor.detach() for tensor in ours)
         size = self.group or len(labels)
         for first in range(0, len(labels), size):
             some = slice(first, first + size)
