@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -124,7 +125,7 @@ class ReleasedAttentionDistance(AttentionDistance):
 
     def set_extra_state(self, state: Mapping[str, Any]) -> None:
         """The connectors' momentum, as it was."""
-        self.optimizer.load_state_dict(dict(state))
+        self.optimizer.load_state_dict(deepcopy(dict(state)))
 
 
 class Attention(nn.Module):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.cli import options, run
+from harness.ledger.errors import BadInput
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,11 +39,14 @@ def tune(
     from harness.sweep import tuning
     from harness.sweep.story import Request, plan_at, price
 
+    fixed = options.budgets(tuning.budget_of(workload, budget))
+    if len(fixed) > 1:
+        raise BadInput(f"--budget: found {len(fixed)} budgets: the trials of a grid have one, the same for all methods")
     middle, devices = tuning.centre_of(centre), options.slots(device)
     asked = Request(
         workload=workload,
         methods=tuning.tunable(options.names(methods)),
-        budgets=options.budgets(tuning.budget_of(workload, budget)),
+        budgets=fixed,
         seeds=(TUNE_SEED,),
         pace=None,
         device=devices[0],
@@ -57,6 +61,8 @@ def tune(
     executor, trials = options.local(device), tuning.trials_folder(results)
     with Terminal() as terminal:
         prices = price(asked, executor, terminal)
+    if idle := [method.name for method in prices.methods if not method.distils]:
+        raise BadInput(f"{idle[0]}: has no weight above 0 on {workload}: there is nothing to tune")
     drawn = plan_at(prices, asked)
     run.show_plan(drawn, len(devices))
     run.confirm(drawn, len(devices), yes)

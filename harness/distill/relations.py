@@ -93,7 +93,8 @@ class _SimilarityDivergence(torch.autograd.Function):
             if of_rows is not None:
                 torch.mul(torch.mm(gradient, keys), scale, out=of_rows[part])
             if of_keys is not None:
-                of_keys.addmm_(gradient.T, rows[part] * scale)
+                # Not addmm_: torch counts no FLOPs of it.
+                of_keys += torch.mm(gradient.T, rows[part] * scale)
         ctx.save_for_backward(of_rows, of_keys)
         return loss
 

@@ -304,6 +304,8 @@ class TermsObjective:
             said = ", ".join([*unknown, *sorted(missing)])
             raise BadInput(f"{said}: the file's parameters are not those of the shipped term")
         for name, path in {**pairs, **self.state}.items():
+            if path not in own:
+                raise BadInput(f"{name}: the shipped term has no {path} with these losses")
             target = own[path]
             value = golden.whole(name) if not target.is_floating_point() else golden.tensor(name)
             if value.shape != target.shape:

@@ -59,7 +59,7 @@ def _verify(path: Path, name: str) -> VectorResult:
     objective = OBJECTIVES[name]
     try:
         comparisons = tuple(_comparisons(read_golden(path), objective))
-    except (BadInput, RuntimeError, ValueError, TypeError, IndexError, ArithmeticError) as error:
+    except (BadInput, RuntimeError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
         # Shapes, labels and settings of a stranger's file meet the losses unchecked: torch says what does not fit.
         problem = f"cannot be compared: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
         return VectorResult(

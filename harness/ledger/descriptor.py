@@ -271,24 +271,27 @@ def _group(document: Document, index: int, term: Term, dataset: str, batch: int)
 def _resolve_weight(
     document: Document, key: Key, name: str, weighted: Weighted, dataset: str, is_theirs: bool
 ) -> ResolvedPart:
-    """A weight on a data set, with where it comes from; another group than the authors' makes theirs a transferred one.
-
-    One of ours was found with the group that there is, and stays ours.
-    """
-    table = weighted.weight
+    """A weight on a data set, with where it comes from; in another group than the authors' theirs is transferred."""
+    table, transfer = weighted.weight, weighted.transfer
     if dataset in table:
         source = _source(weighted, dataset)
-        source = source if is_theirs or source == "ours" else "transferred"
-        return ResolvedPart(name=name, weight=table[dataset], source=source)
-    if weighted.transfer is not None:
-        weight = table[weighted.transfer.origin]
-        return ResolvedPart(name=name, weight=weight, source="transferred", transfer=weighted.transfer)
+        if is_theirs:
+            return ResolvedPart(name=name, weight=table[dataset], source=source)
+        scaled_by_group = transfer if transfer and transfer.scales_with == "B" else None
+        return ResolvedPart(name=name, weight=table[dataset], source=_moved(source), transfer=scaled_by_group)
+    if transfer is not None:
+        source = _source(weighted, transfer.origin)
+        return ResolvedPart(name=name, weight=table[transfer.origin], source=_moved(source), transfer=transfer)
     if "default" in table:
         source = _source(weighted, "default")
-        source = source if is_theirs or source == "ours" else "transferred"
-        return ResolvedPart(name=name, weight=table["default"], source=source)
+        return ResolvedPart(name=name, weight=table["default"], source=source if is_theirs else _moved(source))
     where, close = document.at((*key, "weight")), nearest(dataset, table)
     raise BadInput(f"{where}: no weight for {dataset!r}{close} and no default: add one of the two")
+
+
+def _moved(source: Source) -> Source:
+    """Where a weight comes from once it is used elsewhere: one of ours is ours everywhere."""
+    return "ours" if source == "ours" else "transferred"
 
 
 def _source(weighted: Weighted, key: str) -> Source:

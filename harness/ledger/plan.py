@@ -150,7 +150,7 @@ def _preparation(budget: Budget, seconds: float | None, cost: Cost, method: Reso
     elif budget.unit is Unit.FLOPS:
         bought = whole(share * budget.amount / cost.preparation_flops) if cost.preparation_flops else 0
     else:
-        bought = round(share * budget.amount)
+        bought = whole(budget.amount) - whole((1.0 - share) * budget.amount)
     return max(1, bought)
 
 

@@ -18,8 +18,10 @@ class NamedWeight:
     part: ResolvedPart
 
     def here(self, found: Mapping[str, float]) -> float | None:
-        """Its value, by what an engine told; None for one that has to be moved and that no engine has told."""
-        return found.get(self.name, None if self.part.transfer else self.part.weight)
+        """Its value, by what an engine told; None where the term was left out, or has to be moved and nobody told."""
+        if found:
+            return found.get(self.name)
+        return None if self.part.transfer else self.part.weight
 
 
 def named_weights(method: ResolvedMethod) -> tuple[NamedWeight, ...]:

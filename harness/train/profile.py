@@ -99,17 +99,17 @@ class Contender:
         if not self.trainee.distiller.needs_preparation:
             return None
         self.trainee.prepare(*next(self.batches), progress=0.0)
-        taken: list[float] = []
+        # One start and one stop for all of them: a run does not wait for the device between updates either.
+        clock, updates = budget_clock(self.device), 0
+        clock.start()
         end = time.perf_counter() + STEADY_SECONDS
-        while time.perf_counter() < end or len(taken) < FEWEST_ROUNDS:
-            clock = budget_clock(self.device)
-            clock.start()
+        while time.perf_counter() < end or updates < FEWEST_ROUNDS:
             self.trainee.prepare(*next(self.batches), progress=0.0)
-            clock.stop()
-            taken.append(clock.spent)
+            updates += 1
+        clock.stop()
         with FlopCounterMode(display=False) as counter:
             self.trainee.prepare(*next(self.batches), progress=0.0)
-        return statistics.median(taken), int(counter.get_total_flops())
+        return clock.spent / updates, int(counter.get_total_flops())
 
     def flops(self) -> int:
         """Floating-point operations of convolutions and matrix products in one iteration."""
@@ -129,14 +129,15 @@ def measure(spec: ProfileSpec, heartbeat: Heartbeat) -> Measurement:
     split = load(workload, Path(spec.ground.data) if spec.ground.data else None, "train")
     heartbeat.enter("settling")
     method = Contender(spec, spec.method, split, device)
-    method.settle()
     preparation = method.preparation()
+    # At the student's start: later the shares would depend on how long this machine has settled.
+    shares = gradient_shares(method.trainee, [next(method.batches) for _ in range(GRADIENT_BATCHES)])
+    method.settle()
     peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
     baseline = Contender(spec, student_alone(), split, device) if spec.method.distils else method
     iterations = max(2, math.ceil(ROUND_SECONDS / baseline.settle()))
     method_flops, baseline_flops = method.flops(), baseline.flops()
     rounds = compare(method, baseline, iterations, spec.seconds, heartbeat)
-    heartbeat.enter("gradients")
     return Measurement(
         baseline_seconds=tuple(pair[0] for pair in rounds),
         method_seconds=tuple(pair[1] for pair in rounds),
@@ -145,7 +146,7 @@ def measure(spec: ProfileSpec, heartbeat: Heartbeat) -> Measurement:
         peak_memory_bytes=peak,
         preparation_seconds=preparation[0] if preparation else None,
         preparation_flops=preparation[1] if preparation else None,
-        gradient_shares=gradient_shares(method.trainee, [next(method.batches) for _ in range(GRADIENT_BATCHES)]),
+        gradient_shares=shares,
         weights=dict(zip(method.trainee.distiller.names, method.trainee.distiller.weights, strict=True)),
         wall_seconds=time.perf_counter() - began,
     )
@@ -153,15 +154,26 @@ def measure(spec: ProfileSpec, heartbeat: Heartbeat) -> Measurement:
 
 def gradient_shares(trainee: Trainee, batches: Sequence[Batch]) -> dict[str, float]:
     """For each term the norm of its weighted gradient over the task loss's, on the student's parameters: medians."""
-    found: dict[str, list[float]] = {name: [] for name in trainee.distiller.names}
-    for images, labels in batches if found else ():
-        losses = trainee.losses_of(images, labels)
-        task = gradient_norm(losses.task, trainee.student)
-        for name, term in zip(found, losses.terms, strict=True):
-            norm = gradient_norm(term, trainee.student)
-            if task > 0 and math.isfinite(norm / task):
-                found[name].append(norm / task)
-    return {name: statistics.median(shares) for name, shares in found.items() if shares}
+    names = trainee.distiller.names
+    try:
+        batchwise = [_gradient_shares(trainee, *batch) for batch in batches] if names else []
+    except RuntimeError:
+        # They decide nothing, so that they must not refuse a method: asking twice for gradients takes more memory, and
+        # not every loss allows it.
+        return {}
+    found = {}
+    for name, column in zip(names, zip(*batchwise, strict=True), strict=False):
+        finite = [share for share in column if math.isfinite(share)]
+        if finite:
+            found[name] = statistics.median(finite)
+    return found
+
+
+def _gradient_shares(trainee: Trainee, images: Tensor, labels: Tensor) -> tuple[float, ...]:
+    """Of one batch, whose graph is gone afterwards."""
+    losses = trainee.losses_of(images, labels)
+    task = gradient_norm(losses.task, trainee.student)
+    return tuple(gradient_norm(term, trainee.student) / task if task > 0 else math.nan for term in losses.terms)
 
 
 def gradient_norm(loss: Tensor, student: nn.Module) -> float:

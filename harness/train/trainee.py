@@ -112,7 +112,8 @@ class Trainee:
         """Puts everything back as it was."""
         self.student.load_state_dict(snapshot.student)
         self.distiller.load_state_dict(snapshot.distiller)
-        self.optimizer.load_state_dict(snapshot.optimizer)
+        # A copy: an optimizer goes on working in the tensors that it is given.
+        self.optimizer.load_state_dict(copy.deepcopy(snapshot.optimizer))
         self.optimizer.zero_grad(set_to_none=True)
         self.draw.generator.set_state(snapshot.draw)
         torch.set_rng_state(snapshot.global_cpu)

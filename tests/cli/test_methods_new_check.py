@@ -1,7 +1,6 @@
 """bench methods new and check, as a person types them."""
 
 import json
-import resource
 from pathlib import Path
 
 import pytest
@@ -102,17 +101,3 @@ def test_weights_that_a_workload_lacks_are_exit_2(tmp_path: Path):
     assert refused.returncode == 2
     assert "no weight for 'streets' and no default: add one of the two" in refused.stderr.splitlines()[-1]
     assert bench(tmp_path, "methods", "check", "mine.yaml", "--workload", "camvid", cwd=tmp_path).returncode == 0
-
-
-def children_seconds() -> float:
-    """CPU time of the processes that this one has waited for, which neighbours hardly move."""
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
-
-
-def test_a_check_takes_seconds(tmp_path: Path):
-    """A shipped method by name, with the start of both processes: 6 s of CPU where nothing else runs."""
-    before = children_seconds()
-    answer = bench(tmp_path, "methods", "check", "fitnet", cwd=tmp_path)
-    assert answer.returncode == 0, answer.stdout
-    assert children_seconds() - before < 15

@@ -10,6 +10,7 @@ COMMANDS = {
     "bench --help": ["-m", "harness", "--help"],
     "bench methods list": ["-m", "harness", "methods", "list"],
     "bench methods show kd": ["-m", "harness", "methods", "show", "kd"],
+    "bench methods check kd": ["-m", "harness", "methods", "check", "kd"],
     "bench status": ["-m", "harness", "status"],
     "import torch": ["-c", "import torch"],
 }

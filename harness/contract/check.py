@@ -8,10 +8,10 @@ from unittest import mock
 import torch
 from torch import Tensor
 
-from harness.distill.iteration import FirstIteration
+from harness.contract.iteration import FirstIteration
+from harness.contract.pupil import Broken, Pupil, blamed, copied, same
+from harness.contract.scene import MORE, extreme, flat
 from harness.distill.losses import IGNORED
-from harness.distill.pupil import Broken, Pupil, blamed, copied, same
-from harness.distill.scene import MORE, extreme, flat
 from harness.ledger.descriptor import SHARED_LOSSES
 from harness.ledger.errors import BadInput
 from harness.ledger.findings import CheckReport, CheckResult

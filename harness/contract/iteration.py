@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
-from harness.distill.pupil import Broken, Pupil, blamed, copied, must_be_finite_scalar, same
+from harness.contract.pupil import Broken, Pupil, blamed, copied, must_be_finite_scalar, same
 from harness.distill.term import WeightedTerm
 from harness.ledger.descriptor import SHARED_LOSSES
 from harness.ledger.method import ResolvedMethod, ResolvedTerm

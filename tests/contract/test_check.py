@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.distill.contract import check
-from harness.distill.pupil import Pupil
-from harness.distill.scene import BATCH, CLASSES, CROP, STUDENT, batch, network
+from harness.contract.check import check
+from harness.contract.pupil import Pupil
+from harness.contract.scene import BATCH, CLASSES, CROP, STUDENT, batch, network
 from harness.ledger.descriptor import method_path, resolve_method, shipped_methods
 from harness.ledger.errors import BadInput
 from harness.ledger.findings import CheckReport

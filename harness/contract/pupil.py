@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from harness.contract.scene import BATCH, CROP, STUDENT, TEACHER, batch, network
 from harness.distill.distiller import Distiller
 from harness.distill.draw import Draw
-from harness.distill.scene import BATCH, CROP, STUDENT, TEACHER, batch, network
 from harness.ledger.descriptor import SHIPPED
 from harness.ledger.errors import BadInput
 from harness.ledger.method import ResolvedMethod
