@@ -101,7 +101,10 @@ def request(
 
 def names(text: str) -> list[str]:
     """Methods, comma-separated."""
-    return [name.strip() for name in text.split(",") if name.strip()]
+    found = [name.strip() for name in text.split(",") if name.strip()]
+    if text and not found:
+        raise BadInput(f"methods: found {text!r}: expected names or paths, comma-separated, or all")
+    return found
 
 
 def budgets(text: str) -> "tuple[Parsed, ...]":
@@ -134,7 +137,10 @@ def seconds(text: str | None) -> float | None:
 
     if text is None:
         return None
-    parsed = Parsed.parse(text)
-    if parsed.unit is not Unit.SECONDS:
+    try:
+        parsed = Parsed.parse(text)
+    except BadInput:
+        parsed = None
+    if parsed is None or parsed.unit is not Unit.SECONDS or parsed.anchor is not None:
         raise BadInput(f"--profile-time: {text!r} is no time: expected 2s or 1m")
     return parsed.amount

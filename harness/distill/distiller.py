@@ -123,7 +123,7 @@ class Distiller(nn.Module):
     def _expect_preparation(self, method: ResolvedMethod) -> None:
         """BadInput when the descriptor gives time to what needs none, or none to what needs some."""
         if method.preparation_share and not self.needs_preparation:
-            raise BadInput(f"{method.name}: preparation: none of its losses needs any: leave it out")
+            raise BadInput(f"{method.name}: preparation: no loss that weighs anything here needs any: leave it out")
         if not method.preparation_share and self.needs_preparation:
             raise BadInput(f"{method.name}: preparation: missing: expected share, of the budget: its loss learns first")
 

@@ -480,7 +480,7 @@ def test_after_the_step_every_module_gets_its_turn(tmp_path):
 
 def test_preparation_and_descriptor_agree(tmp_path):
     """Time for what learns nothing first, and none for what does, are both bad input."""
-    with pytest.raises(BadInput, match="mine: preparation: none of its losses needs any: leave it out"):
+    with pytest.raises(BadInput, match="mine: preparation: no loss that weighs anything here needs any: leave it out"):
         distiller(term("kl"), share=0.1)
     file = written(tmp_path, PREPARED.format(with_student=False))
     with pytest.raises(BadInput, match="mine: preparation: missing: expected share, of the budget"):
