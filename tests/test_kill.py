@@ -32,7 +32,14 @@ def start(place: Path, *methods: str) -> "subprocess.Popen[str]":
     """`bench run` in the background."""
     command = [sys.executable, "-m", "harness", *FLAGS, "--methods", ",".join(methods)]
     return subprocess.Popen(
-        command, cwd=place, env=environment(place / "cache"), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command,
+        cwd=place,
+        env=environment(place / "cache"),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # A suite that was started in the background inherits that Ctrl-C is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
