@@ -63,7 +63,7 @@ def records(results: Path) -> list[Record]:
 
 @pytest.mark.slow
 def test_five_trials_are_recorded_apart(place: Path):
-    """Five names, seed 1000, on the tune split: four images, as tiny has them there, and no eight."""
+    """Five about the shipped weight, 3 on streets; seed 1000, on the tune split: four images there, and no eight."""
     found = records(place / "results" / "tuning")
     names = {record.spec.method.name for record in found}
     assert names == {"kd_x0.111", "kd_x0.333", "kd", "kd_x3", "kd_x9"}
@@ -71,7 +71,7 @@ def test_five_trials_are_recorded_apart(place: Path):
         (1000, "tune", "done")
     }
     assert {record.outcome.scores.images for record in found} == {4}
-    assert sorted(record.outcome.weights["kl@logits"] for record in found) == pytest.approx([1 / 9, 1 / 3, 1, 3, 9])
+    assert sorted(record.outcome.weights["kl@logits"] for record in found) == pytest.approx([1 / 3, 1, 3, 9, 27])
     assert not (place / "results" / "runs").exists()
 
 
@@ -80,7 +80,7 @@ def test_the_table_says_what_was_found(place: Path):
     """A row a factor, and what follows from the best."""
     printed = (place / "stdout.txt").read_text()
     assert "tiny on the tune split on" in printed
-    assert all(f"kl@logits {weight}" in printed for weight in ("0.1111", "0.3333", "1", "3", "9"))
+    assert all(f"kl@logits {weight}" in printed for weight in ("0.3333", "1", "3", "9", "27"))
     assert "kd: best at " in printed
     assert ("source: {streets: ours}" in printed) != ("the grid must move to" in printed)
 
@@ -120,7 +120,7 @@ def test_profile_says_what_terms_weigh_and_how_loud_they_are(place: Path):
     assert "gradient share" in tables.stdout
     found = json.loads(bench(place / "cache", *flags, "--json", cwd=place).stdout)
     (term,) = found["kd"]["terms"]
-    assert (term["term"], term["weight"], term["source"]) == ("kl@logits", 1.0, "transferred")
+    assert (term["term"], term["weight"], term["source"]) == ("kl@logits", 3.0, "ours")
     assert term["gradient_share"] > 0
     markdown = bench(place / "cache", *flags, "--markdown", cwd=place).stdout
-    assert markdown.splitlines()[2].startswith("| kd | kl@logits | 1 | transferred | ")
+    assert markdown.splitlines()[2].startswith("| kd | kl@logits | 3 | ours | ")

@@ -79,7 +79,7 @@ def test_attention_transfer_scales_with_positions():
 
 def test_mgd_scales_with_what_its_sum_runs_over():
     """Half the channels and a quarter of the positions: eight times the weight."""
-    transfer = resolved("mgd", "streets", 8).terms[0].transfer
+    transfer = resolved("mgd", "camvid", 8).terms[0].transfer
     assert transfer is not None
     assert transfer.factor(positions=1024, channels=1024, batch=8) == 8.0
 
