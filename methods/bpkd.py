@@ -11,8 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from harness.distill.draw import Draw
-from harness.distill.losses import IGNORED
-from harness.distill.shapes import expect_same_shape
+from harness.distill.shapes import IGNORED, expect_same_shape
 from harness.ledger.errors import BadInput
 from methods.cwd import channel_divergence
 

@@ -5,11 +5,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from harness.distill.draw import Draw
-from harness.distill.losses import IGNORED
 from harness.distill.module import LossModule
 from harness.distill.precision import full, full_precision
 from harness.distill.relations import similarity_divergence, unit
-from harness.distill.shapes import expect_same_positions
+from harness.distill.shapes import IGNORED, expect_same_positions, nearest_labels
 from harness.ledger.errors import BadInput
 
 LARGE = 256
@@ -195,13 +194,6 @@ class Memory(LossModule):
             taken = counts.clamp(max=self.pixels_an_image)
             # Where a class has fewer pixels than are drawn, the rest of its draw may lie anywhere: it is not written.
             write(self.teacher_pixel_queue, self.pixel_queue_ptr, targets[chosen], taken)
-
-
-def nearest_labels(labels: Tensor, height: int, width: int) -> Tensor:
-    """B×H×W → B×h×w: of each block the label at ⌊i·H/h⌋, ⌊j·W/w⌋."""
-    rows = torch.arange(height, device=labels.device) * labels.shape[1] // height
-    columns = torch.arange(width, device=labels.device) * labels.shape[2] // width
-    return labels[:, rows[:, None], columns]
 
 
 def write(queue: Tensor, pointer: Tensor, vectors: Tensor, counts: Tensor) -> None:

@@ -9,7 +9,8 @@ from torch.nn import functional
 from harness.distill.draw import Draw
 from harness.distill.precision import full, full_precision
 from harness.distill.shapes import expect_same_shape
-from methods.maskd import dice, labelled_cross_entropy
+from harness.distill.task import labelled_cross_entropy
+from methods.maskd import dice
 from methods.maskd_feature import FeaturePreparation
 
 Details = tuple[Tensor, Tensor, Tensor]

@@ -7,7 +7,7 @@ from torch.nn import functional
 from harness.distill.draw import Draw
 from harness.distill.module import LossModule
 from harness.distill.precision import full_precision
-from harness.distill.shapes import expect_same_positions
+from harness.distill.shapes import expect_same_positions, nearest_labels
 
 SMALLEST_SQUARE = 1e-16
 """A norm counts as at least 1e-8 in a cosine."""
@@ -27,7 +27,7 @@ class FeatureVariation(LossModule):
     def forward(self, student: Tensor, teacher: Tensor, labels: Tensor, *, draw: Draw) -> Tensor:
         """Of B×C_S×h×w against B×C_T×h×w."""
         expect_same_positions(student, teacher)
-        label = _nearest(labels, student.shape[2:]).flatten(1)[:, None]  # B×1×N
+        label = nearest_labels(labels, *student.shape[2:]).flatten(1)[:, None]  # B×1×N
         members = label.mT == torch.arange(self.classes, device=label.device)  # B×N×K; no class where ignored
         with full_precision(student):
             ours = _variation(student, label, members.to(student.dtype))
@@ -52,12 +52,3 @@ def _inverse_norm(vectors: Tensor) -> Tensor:
     """B×1×n for the vectors B×C×n; 0 for those without a direction, whose gradient would be 1e8 times too large."""
     squares = vectors.square().sum(dim=1, keepdim=True)
     return squares.clamp(min=SMALLEST_SQUARE).rsqrt() * (squares > 0)
-
-
-def _nearest(labels: Tensor, size: torch.Size) -> Tensor:
-    """B×H×W → B×h×w: the label at row ⌊i·H/h⌋ and column ⌊j·W/w⌋."""
-    rows, columns = (
-        torch.arange(short, device=labels.device) * long // short
-        for short, long in zip(size, labels.shape[1:], strict=True)
-    )
-    return labels[:, rows[:, None], columns]

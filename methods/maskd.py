@@ -1,5 +1,6 @@
 """MasKD, masked distillation with receptive tokens (Huang et al., ICLR 2023, arXiv 2205.14589), its form for logits."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -7,17 +8,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from harness.distill.draw import Draw
-from harness.distill.losses import IGNORED
 from harness.distill.module import LossModule, Stages
 from harness.distill.precision import full, full_precision
 from harness.distill.shapes import expect_same_shape
+from harness.distill.task import labelled_cross_entropy
 from harness.ledger.errors import BadInput
 
 
-class PreparedLoss(LossModule):
+class PreparedLoss(LossModule, ABC):
     """A loss whose parameters are learned from the teacher before distillation and are constants during it.
 
     A subclass makes its parameters, then calls `freeze` with the optimizer that is to learn them.
@@ -31,13 +31,13 @@ class PreparedLoss(LossModule):
         self.requires_grad_(False)
         self.optimizer = optimizer
 
+    @abstractmethod
     def preparation_loss(self, teacher: Tensor, labels: Tensor) -> Tensor:
         """What the parameters minimise before distillation."""
-        raise NotImplementedError
 
+    @abstractmethod
     def learning_rate_at(self, progress: float) -> float:
         """The schedule of the preparation; `progress` goes from 0 to 1."""
-        raise NotImplementedError
 
     def prepare(self, student: Stages, teacher: Stages, labels: Tensor, *, draw: Draw, progress: float) -> None:
         """One update from the (first) teacher's stage alone; the student is not looked at."""
@@ -169,10 +169,3 @@ def dice(masks: Tensor) -> Tensor:
     images, tokens = masks.shape[:2]
     itself = torch.eye(tokens, dtype=torch.bool, device=masks.device)
     return overlap.masked_fill(itself, 0).sum() / max(1, images * tokens * (tokens - 1))
-
-
-def labelled_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """The mean over labelled pixels, logits enlarged with aligned corners; 0 where nothing is labelled."""
-    enlarged = functional.interpolate(logits, size=labels.shape[-2:], mode="bilinear", align_corners=True)
-    total = functional.cross_entropy(enlarged, labels, ignore_index=IGNORED, reduction="sum")
-    return total / torch.count_nonzero(labels != IGNORED).clamp(min=1)

@@ -9,7 +9,8 @@ from torch.nn import functional
 from harness.distill.draw import Draw
 from harness.distill.precision import full, full_precision
 from harness.distill.shapes import expect_same_shape
-from methods.maskd import PreparedLoss, dice, labelled_cross_entropy, token_masks
+from harness.distill.task import labelled_cross_entropy
+from methods.maskd import PreparedLoss, dice, token_masks
 
 AUTHORS_WIDTH = 256
 """Channels of the detectors' necks for which the released rate of Adam was chosen."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from harness.contract.iteration import FirstIteration
 from harness.contract.pupil import Broken, Pupil, blamed, copied, same
 from harness.contract.scene import MORE, extreme, flat
-from harness.distill.losses import IGNORED
+from harness.distill.shapes import IGNORED
 from harness.ledger.descriptor import SHARED_LOSSES
 from harness.ledger.errors import BadInput
 from harness.ledger.findings import CheckReport, CheckResult

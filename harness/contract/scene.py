@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from harness.distill.losses import IGNORED
+from harness.distill.shapes import IGNORED
 from harness.segmentation.light import convolution
 from harness.segmentation.staged import Staged
 

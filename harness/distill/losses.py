@@ -5,25 +5,17 @@ A loss is given the student's and the teacher's tensor (B×C×h×w, or tuples of
 never looks at the teacher says so with `teacher: None`, and then the teacher is not run for it.
 """
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
 from harness.distill.draw import Draw
 from harness.distill.shapes import expect_same_shape
-
-IGNORED = 255
+from harness.distill.task import labelled_cross_entropy
 
 
 def cross_entropy(student: Tensor, teacher: None, labels: Tensor, *, draw: Draw) -> Tensor:
-    """The mean over labelled pixels of −log p(label), logits enlarged to the labels' size; 0 where nothing is labelled.
-
-    Bilinear with aligned corners, as winycg/CIRKD and irfanICMLL/TorchDistiller have it.
-    """
-    enlarged = functional.interpolate(student, size=labels.shape[-2:], mode="bilinear", align_corners=True)
-    total = functional.cross_entropy(enlarged, labels, ignore_index=IGNORED, reduction="sum")
-    # Not reduction="mean": a crop that holds only ignored pixels would be 0/0 and end the run as diverged.
-    return total / torch.count_nonzero(labels != IGNORED).clamp(min=1)
+    """The task loss at a stage of logits: see harness.distill.task."""
+    return labelled_cross_entropy(student, labels)
 
 
 def kl(student: Tensor, teacher: Tensor, labels: Tensor, *, draw: Draw, temperature: float = 1.0) -> Tensor:

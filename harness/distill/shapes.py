@@ -1,8 +1,12 @@
 """What a loss may ask of the tensors it compares."""
 
+import torch
 from torch import Tensor
 
 from harness.ledger.errors import BadInput
+
+IGNORED = 255
+"""The label of a pixel that has none."""
 
 
 def expect_same_shape(student: Tensor, teacher: Tensor) -> None:
@@ -21,6 +25,13 @@ def expect_same_positions(student: Tensor, teacher: Tensor) -> None:
             f"student {_shape(student)} against teacher {_shape(teacher)}: "
             "expected the same height and width: tap stages of one stride"
         )
+
+
+def nearest_labels(labels: Tensor, height: int, width: int) -> Tensor:
+    """B×H×W → B×h×w: of each block the label at ⌊i·H/h⌋, ⌊j·W/w⌋."""
+    rows = torch.arange(height, device=labels.device) * labels.shape[1] // height
+    columns = torch.arange(width, device=labels.device) * labels.shape[2] // width
+    return labels[:, rows[:, None], columns]
 
 
 def _shape(tensor: Tensor) -> str:

@@ -52,12 +52,17 @@ def _whole(name: str) -> Part:
     return Part(name, is_stored=False)
 
 
+def _classes(golden: Golden) -> int:
+    """How many queues there are: the memory stands alone in some files, and among others in some."""
+    alone, among_others = "queue/pixel_queue_ptr", "queue/memory.pixel_queue_ptr"
+    return len(golden.whole(among_others if among_others in golden.arrays else alone))
+
+
 def _samples(name: str) -> Callable[[Golden], Setting]:
     """The setting that makes ⌊samples/K⌋ + 1 what the file has of each class."""
 
     def samples(golden: Golden) -> Setting:
-        queue = next(array for array in golden.names("queue/") if array.endswith("segment_queue_ptr"))
-        return int(golden.number(f"{name}_contrast_size") - 1) * len(golden.whole(queue))
+        return int(golden.number(f"{name}_contrast_size") - 1) * _classes(golden)
 
     return samples
 
@@ -69,7 +74,7 @@ def _memory_draws(golden: Golden) -> Mapping[str, Tensor]:
     """The pixels that each image gives to each class's queue, and the slots that are looked at."""
     table = golden.whole("random/enqueue_image_class_count")
     feature = golden.tensor("teacher_feature")
-    classes = len(golden.whole(next(name for name in golden.names("queue/") if name.endswith("pixel_queue_ptr"))))
+    classes = _classes(golden)
     width = min(int(golden.number("pixel_update_freq")), feature[0, 0].numel())
     drawn = {f"enqueue/{image}": torch.zeros(classes, width, dtype=torch.int64) for image in range(len(feature))}
     for row, (image, own, _) in enumerate(table.tolist()):
@@ -97,7 +102,7 @@ def _refined(scene: Scene) -> Mapping[str, Tensor]:
 
 
 def _queues(prefix: str, names: tuple[str, ...], own: str) -> Mapping[str, str]:
-    return {f"{prefix}{name}": f"{own}{name.removeprefix('*')}" for name in names}
+    return {f"{prefix}{name}": f"{own}{name}" for name in names}
 
 
 QUEUES = ("teacher_segment_queue", "teacher_pixel_queue", "segment_queue_ptr", "pixel_queue_ptr")

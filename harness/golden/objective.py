@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from harness.distill.distiller import LOGITS, Distiller
 from harness.distill.draw import StoredDraw
 from harness.distill.loading import load
-from harness.distill.losses import IGNORED
+from harness.distill.shapes import IGNORED
 from harness.golden.file import Golden
 from harness.ledger.descriptor import method_path, resolve_method
 from harness.ledger.errors import BadInput

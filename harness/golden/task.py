@@ -6,7 +6,7 @@ from torch import Tensor
 
 from harness.distill.distiller import AUXILIARY, LOGITS, Distiller
 from harness.distill.draw import StoredDraw
-from harness.distill.losses import IGNORED
+from harness.distill.shapes import IGNORED
 from harness.golden.file import Golden
 from harness.golden.objective import CIRKD, TOTAL, Computed, Recorded, Tolerance
 from harness.ledger.errors import BadInput

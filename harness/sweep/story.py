@@ -63,7 +63,7 @@ def price(request: Request, executor: Executor, watcher: Watcher) -> Prices:
         for name in dict.fromkeys([*wanted, *anchors])
     }
     methods = distinct([known[name] for name in wanted])
-    seconds = request.profile_seconds or profile_seconds(request, len(methods))
+    seconds = request.profile_seconds or profile_seconds(request)
     priced = distinct(known.values())
     costs = measure(ground, priced, seconds, request.results, request.remeasure, executor, watcher)
     return Prices(ground, methods, costs)
@@ -111,7 +111,7 @@ def distinct(methods: Iterable[ResolvedMethod]) -> list[ResolvedMethod]:
     return list(found.values())
 
 
-def profile_seconds(request: Request, methods: int) -> float:
+def profile_seconds(request: Request) -> float:
     """A method's time for being measured: the larger of 2 s and 2 % of what the sweep will spend on it."""
     runs = len(request.seeds) * len(request.factors)
     planned = sum(budget.seconds(None) or 0.0 for budget in request.budgets) * runs

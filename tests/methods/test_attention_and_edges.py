@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from harness.distill.draw import StoredDraw
-from harness.distill.losses import IGNORED
+from harness.distill.shapes import IGNORED
 from harness.ledger.errors import BadInput
 from methods import aicsd, bpkd
 from methods.aicsd import class_similarity

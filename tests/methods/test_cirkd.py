@@ -12,9 +12,10 @@ from torch.nn import functional
 
 from harness.distill import relations
 from harness.distill.draw import Draw, StoredDraw
+from harness.distill.shapes import nearest_labels
 from harness.ledger.errors import BadInput
 from methods import cirkd, cirkdv2
-from methods.cirkd import Memory, minibatch, nearest_labels, write
+from methods.cirkd import Memory, minibatch, write
 from methods.cirkdv2 import CHANNEL_PARTS, PIXEL_PARTS, Channel, Context, Contextual
 
 NOTHING = StoredDraw({})
