@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 import psutil
-import pynvml
 
 from harness.ledger.errors import BadInput
 from harness.ledger.files import Value, sha256
+from harness.ledger.nvml import NotTold, card, visible_cards
 
 T = TypeVar("T")
+
+GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 
 
 class DeviceClass(Value):
@@ -27,6 +29,7 @@ class DeviceClass(Value):
     model: str
     memory_gib: int | None
     mig: str | None
+    """The partition's profile, as 1g.10gb; null for a whole card."""
     power_limit_watts: int | None
     count: int
     precision: Literal["float32"]
@@ -56,6 +59,11 @@ class Conditions(Value):
     python: str
     torch: str
     platform: str
+    sm_clock_mhz: int | None = None
+    """When the run began, and so perhaps of an idle device; its clock under load is among the readings."""
+    memory_clock_mhz: int | None = None
+    governor: str | None = None
+    """Linux's rule for the CPU's clock; null where it is not to be seen."""
 
 
 def device_class(device: str, threads: int) -> DeviceClass:
@@ -67,53 +75,37 @@ def device_class(device: str, threads: int) -> DeviceClass:
             kind="cpu", model=_cpu_model(), memory_gib=None, mig=None, power_limit_watts=None, count=1,
             precision="float32", threads=threads, torch=short, cuda=None,
         )  # fmt: skip
-    with _Nvml(device) as handle:
-        memory = pynvml.nvmlDeviceGetMemoryInfo(handle).total
+    with card(device) as held:
         return DeviceClass(
-            kind="cuda", model=_text(pynvml.nvmlDeviceGetName(handle)), memory_gib=round(memory / 2**30),
-            mig=_asked(lambda: str(pynvml.nvmlDeviceGetMigMode(handle)[0])),
-            power_limit_watts=_asked(lambda: pynvml.nvmlDeviceGetEnforcedPowerLimit(handle) // 1000), count=1,
+            kind="cuda", model=held.model, memory_gib=_told(lambda: held.memory_gib), mig=held.mig,
+            power_limit_watts=_told(lambda: held.power_limit_watts), count=1,
             precision="float32", threads=threads, torch=short, cuda=cuda,
         )  # fmt: skip
 
 
 def conditions(device: str) -> Conditions:
     """What else was so when a run began."""
-    uuid = driver = None
-    if device != "cpu":
-        with _Nvml(device) as handle:
-            uuid = _asked(lambda: _text(pynvml.nvmlDeviceGetUUID(handle)))
-            driver = _asked(lambda: _text(pynvml.nvmlSystemGetDriverVersion()))
-    return Conditions(
-        host=socket.gethostname(), uuid=uuid, driver=driver, load=round(psutil.getloadavg()[0], 2),
+    here = Conditions(
+        host=socket.gethostname(), uuid=None, driver=None, load=round(psutil.getloadavg()[0], 2),
         python=platform.python_version(), torch=torch_version()[0], platform=platform.platform(terse=True),
+        governor=_governor(),
     )  # fmt: skip
+    if device == "cpu":
+        return here
+    with card(device) as held:
+        return here.model_copy(
+            update={
+                "uuid": _told(lambda: held.uuid),
+                "driver": _told(lambda: held.driver),
+                "sm_clock_mhz": _told(lambda: held.sm_clock_mhz),
+                "memory_clock_mhz": _told(lambda: held.memory_clock_mhz),
+            }
+        )
 
 
 def default_devices() -> tuple[str, ...]:
     """Every CUDA device that this process may use, or its CPU."""
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return ("cpu",)
-    try:
-        count = len(_visible(pynvml.nvmlDeviceGetCount()))
-    finally:
-        pynvml.nvmlShutdown()
-    return tuple(f"cuda:{index}" for index in range(count)) or ("cpu",)
-
-
-def _visible(count: int) -> tuple[str, ...]:
-    """What torch calls cuda:0, cuda:1 …, by NVML's index or UUID.
-
-    CUDA_VISIBLE_DEVICES picks and reorders for torch, not for NVML; CUDA stops at the first entry that names no device.
-    """
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if named is None:
-        return tuple(str(index) for index in range(count))
-    entries = [entry.strip() for entry in named.split(",")]
-    exists = [entry.startswith(("GPU-", "MIG-")) or (entry.isdecimal() and int(entry) < count) for entry in entries]
-    return tuple(entries[: exists.index(False)] if False in exists else entries)
+    return tuple(f"cuda:{index}" for index in range(visible_cards())) or ("cpu",)
 
 
 def cores() -> int:
@@ -153,54 +145,17 @@ def _cpu_model() -> str:
     return named[1].strip() if named else platform.processor() or platform.machine()
 
 
-class _Nvml:
-    """NVML's handle of `cuda:N`, for a `with`."""
-
-    def __init__(self, device: str) -> None:
-        matched = re.fullmatch(r"cuda:([0-9]{1,3})", device)
-        if matched is None:
-            raise BadInput(f"--device: found {device!r}: expected cpu, or cuda:0, or several as cuda:0,cuda:1")
-        self.index = int(matched[1])
-        self.device = device
-
-    def __enter__(self) -> object:
-        try:
-            pynvml.nvmlInit()
-        except pynvml.NVMLError as error:
-            raise self._absent(str(error)) from error
-        try:
-            return self._handle()
-        except BaseException:
-            pynvml.nvmlShutdown()
-            raise
-
-    def _handle(self) -> object:
-        visible = _visible(pynvml.nvmlDeviceGetCount())
-        if self.index >= len(visible):
-            raise self._absent(f"{len(visible)} to be seen")
-        entry = visible[self.index]
-        try:
-            by_index = entry.isdecimal()
-            return (
-                pynvml.nvmlDeviceGetHandleByIndex(int(entry)) if by_index else pynvml.nvmlDeviceGetHandleByUUID(entry)
-            )
-        except pynvml.NVMLError as error:
-            raise self._absent(str(error)) from error
-
-    def _absent(self, reason: str) -> BadInput:
-        return BadInput(f"--device: {self.device}: no such device here ({reason}): `bench doctor` lists what there is")
-
-    def __exit__(self, *_: object) -> None:
-        pynvml.nvmlShutdown()
-
-
-def _asked(question: Callable[[], T]) -> T | None:
-    """The answer, or None where this device does not support the question."""
+def _governor() -> str | None:
+    """How the first core's clock is ruled, where Linux tells."""
     try:
-        return question()
-    except pynvml.NVMLError:
+        return GOVERNOR.read_text(encoding="ascii").strip() or None
+    except OSError:
         return None
 
 
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value
+def _told(question: Callable[[], T]) -> T | None:
+    """The answer, or None where this device leaves the question unanswered."""
+    try:
+        return question()
+    except NotTold:
+        return None

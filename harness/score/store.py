@@ -79,6 +79,9 @@ class Run:
     cost_ratio_high: float | None
     witness_cpu_seconds: float | None
     witness_wall_seconds: float | None
+    disagreements: str
+    """Where the run's own account of its time and the sweep's differ; nothing where they agree."""
+    energy_joules: float | None
     parameters: int | None
     concurrency: int
     host: str
@@ -188,6 +191,8 @@ def run_of(record: Record) -> Run:
         cost_ratio_high=spec.cost.ratio_high if spec.cost else None,
         witness_cpu_seconds=witness.cpu_seconds if witness else None,
         witness_wall_seconds=witness.wall_seconds if witness else None,
+        disagreements="; ".join(record.disagreements),
+        energy_joules=outcome.readings.energy_joules if outcome.readings else None,
         parameters=outcome.student_parameters,
         concurrency=ground.concurrency,
         host=outcome.conditions.host if outcome.conditions else "",
@@ -211,7 +216,7 @@ def device_detail(device: DeviceClass) -> str:
     parts = (
         f"{device.count} devices" if device.count > 1 else "",
         f"{device.memory_gib} GiB" if device.memory_gib is not None else "",
-        f"MIG {device.mig}" if device.mig not in (None, "0") else "",
+        f"MIG {device.mig}" if device.mig else "",
         f"{device.power_limit_watts} W" if device.power_limit_watts is not None else "",
         device.precision,
         f"torch {device.torch}",

@@ -93,9 +93,9 @@ def busy(device: str) -> Finding:
     """The load: other work slows a measured run down, also by the CPU's own clock."""
     load = psutil.getloadavg()[0]
     note = "" if load <= BUSY * cores() else ": busy, costs will be uncertain"
-    return Finding(
-        "load", f"{load:.2f} on {cores()} cores{note}; driver {conditions(device).driver or 'none'}", good=True
-    )
+    here = conditions(device)
+    governor = f"; governor {here.governor}" if here.governor else ""
+    return Finding("load", f"{load:.2f} on {cores()} cores{note}; driver {here.driver or 'none'}{governor}", good=True)
 
 
 def told_teacher(mious: list[float], complaints: list[str]) -> str:

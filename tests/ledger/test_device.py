@@ -5,75 +5,27 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
-import pynvml
 import pytest
 
 from harness.ledger import device
-from harness.ledger.device import conditions, cores, default_devices, device_class, torch_version
+from harness.ledger.device import Conditions, conditions, cores, default_devices, device_class, torch_version
 from harness.ledger.errors import BadInput
 from tests import factories
+from tests.ledger.driver import Card, Driver, no_driver
 
 ROOT = Path(__file__).parents[2]
 
 
-class Nvml:
-    """A driver with two cards, and the count of who has it open."""
-
-    def __init__(self) -> None:
-        self.open = 0
-        self.cards = ("GPU-aaa", "GPU-bbb")
-
-    def init(self) -> None:
-        self.open += 1
-
-    def shutdown(self) -> None:
-        self.open -= 1
-
-    def by_index(self, index: int) -> str:
-        if index >= len(self.cards):
-            raise pynvml.NVMLError(pynvml.NVML_ERROR_INVALID_ARGUMENT)
-        return self.cards[index]
-
-    def by_uuid(self, uuid: str) -> str:
-        if uuid not in self.cards:
-            raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_FOUND)
-        return uuid
-
-
-def not_supported(*_: object) -> None:
-    raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
-
-
 @pytest.fixture
 def nvml(monkeypatch):
-    """Two cards of 80 GiB that know no MIG; the second has its power limited."""
-    driver = Nvml()
-    memory = type("Memory", (), {"total": 80 * 2**30})
-    answers = {
-        "nvmlInit": driver.init,
-        "nvmlShutdown": driver.shutdown,
-        "nvmlDeviceGetCount": lambda: len(driver.cards),
-        "nvmlDeviceGetHandleByIndex": driver.by_index,
-        "nvmlDeviceGetHandleByUUID": driver.by_uuid,
-        "nvmlDeviceGetMemoryInfo": lambda _: memory,
-        "nvmlDeviceGetName": lambda _: b"Card 9000",
-        "nvmlDeviceGetMigMode": not_supported,
-        "nvmlDeviceGetEnforcedPowerLimit": lambda handle: 700_000 if handle == "GPU-aaa" else 350_500,
-        "nvmlDeviceGetUUID": lambda handle: handle,
-        "nvmlSystemGetDriverVersion": lambda: "570.1",
-    }
-    for name, answer in answers.items():
-        monkeypatch.setattr(pynvml, name, answer)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    return driver
+    """Two cards of 80 GiB; the second has its power limited."""
+    driver = Driver(Card("GPU-aaa"), Card("GPU-bbb", power_limit_mw=350_500))
+    return driver.install(monkeypatch)
 
 
 @pytest.fixture
 def without_driver(monkeypatch):
-    def absent() -> None:
-        raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
-
-    monkeypatch.setattr(pynvml, "nvmlInit", absent)
+    no_driver(monkeypatch)
 
 
 def test_a_cpus_class_has_its_model_its_threads_and_torch():
@@ -114,23 +66,45 @@ def test_conditions_name_the_card_and_its_driver(nvml):
     """Noted, so that two records of one class can be told apart."""
     found = conditions("cuda:0")
     assert (found.uuid, found.driver) == ("GPU-aaa", "570.1")
+    assert (found.sm_clock_mhz, found.memory_clock_mhz) == (1980, 3201)
     assert nvml.open == 0
+
+
+def test_what_a_card_does_not_tell_is_null(nvml):
+    """Never 0: power limit, memory, driver and clocks of a card that supports none of these questions."""
+    nvml.refuse("MemoryInfo", "EnforcedPowerLimit", "ClockInfo", "UUID")
+    here, found = device_class("cuda:0", 1), conditions("cuda:0")
+    assert (here.memory_gib, here.power_limit_watts) == (None, None)
+    assert (found.sm_clock_mhz, found.memory_clock_mhz, found.uuid) == (None, None, None)
+
+
+def test_a_partition_is_a_class_of_its_own(monkeypatch):
+    """The same model, its own memory, and the profile's name; the whole card has none."""
+    Driver(Card("GPU-aaa", partitions=("1g.10gb",)), Card("GPU-bbb")).install(monkeypatch)
+    part, whole = device_class("cuda:0", 1), device_class("cuda:1", 1)
+    assert (part.model, part.mig, part.memory_gib) == ("Card 9000", "1g.10gb", 10)
+    assert (whole.model, whole.mig, whole.memory_gib) == ("Card 9000", None, 80)
+
+
+def test_the_governor_is_read_where_linux_tells_it(monkeypatch, tmp_path):
+    """A file on a host that has the means to change its clock; absent in most containers."""
+    file = tmp_path / "scaling_governor"
+    monkeypatch.setattr(device, "GOVERNOR", file)
+    assert conditions("cpu").governor is None
+    file.write_text("powersave\n")
+    assert conditions("cpu").governor == "powersave"
+
+
+def test_older_conditions_are_read():
+    """Records from before clocks and governor were noted."""
+    older = Conditions(host="h", uuid=None, driver=None, load=None, python="3", torch="2", platform="p")
+    assert (older.sm_clock_mhz, older.memory_clock_mhz, older.governor) == (None, None, None)
 
 
 def test_conditions_of_a_cpu_ask_no_driver(without_driver):
     """The host, its load, the versions."""
     found = conditions("cpu")
     assert (found.uuid, found.driver, found.torch) == (None, None, torch_version()[0])
-
-
-@pytest.mark.parametrize(
-    ("visible", "uuid"),
-    [("1", "GPU-bbb"), ("1,0", "GPU-bbb"), (" 1 , 0", "GPU-bbb"), ("GPU-bbb", "GPU-bbb"), ("0,1", "GPU-aaa")],
-)
-def test_cuda_0_is_the_card_that_torch_would_use(nvml, monkeypatch, visible, uuid):
-    """NVML numbers all cards of the host; CUDA_VISIBLE_DEVICES picks and reorders for torch."""
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert conditions("cuda:0").uuid == uuid
 
 
 @pytest.mark.parametrize(
