@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 As = Literal["tables", "json", "markdown"]
 
+GROUPS = ("data", "copy", "teacher", "student", "task loss", "terms", "backward", "optimizer", "other")
+"""Columns of the table of phases; those that no method has are left out."""
+
 
 def profile(
     methods: options.Methods = "all",
@@ -36,7 +39,8 @@ def profile(
 ) -> None:
     """Measure each method's cost per iteration beside the baseline's, and keep it in RESULTS/costs.
 
-    A second table says of each term what it weighs here, by whose word, and its share of the gradient.
+    A second table says where an iteration's time goes; a third of each term what it weighs here, by whose word, and its
+    share of the gradient.
     """
     from harness.cli.console import Terminal
     from harness.sweep.story import price
@@ -63,6 +67,7 @@ def show(prices: "Prices", form: As) -> None:
         typer.echo(to_markdown(rows), nl=False)
     else:
         show_costs(prices.costs)
+        show_phases(prices.costs)
         show_terms(rows)
 
 
@@ -91,6 +96,62 @@ def show_costs(costs: "Mapping[str, Cost | Refusal]") -> None:
     for name, cost in costs.items():
         if not isinstance(cost, Cost):
             print_line(f"{name}: {cost.ending}: {cost.reason}")
+
+
+def show_phases(costs: "Mapping[str, Cost | Refusal]") -> None:
+    """Where an iteration's time goes, what it takes besides time, and why some of that is not known."""
+    from harness.cli.console import print_line, show_table
+    from harness.ledger.cost import PHASES_TOLERANCE, Cost
+
+    measured = {name: cost for name, cost in costs.items() if isinstance(cost, Cost) and cost.phases}
+    grouped = {name: grouped_phases(cost.phases) for name, cost in measured.items()}
+    groups = [group for group in GROUPS if any(group in found for found in grouped.values())]
+    weighed = any(cost.peak_memory_bytes for cost in measured.values())
+    metered = any(cost.joules for cost in measured.values())
+    rows = [
+        (
+            name,
+            *(f"{1000 * grouped[name][group]:.2f}" if group in grouped[name] else "" for group in groups),
+            f"{100 * (cost.phases_ratio or 0.0):.1f} %",
+            *([f"{cost.peak_memory_bytes / 2**30:.2f}" if cost.peak_memory_bytes else ""] if weighed else []),
+            *([f"{cost.joules:.2f}" if cost.joules else ""] if metered else []),
+        )
+        for name, cost in measured.items()
+    ]
+    if rows:
+        extras = (*(["GiB, peak"] if weighed else []), *(["joules"] if metered else []))
+        columns = ("method", *groups, "adds up to", *extras)
+        show_table("Where an iteration's time goes, in ms", columns, rows)
+    for name, cost in measured.items():
+        if cost.phases_ratio is not None and abs(cost.phases_ratio - 1) > PHASES_TOLERANCE:
+            off = f"{100 * cost.phases_ratio:.1f} % of an iteration"
+            print_line(f"{name}: its phases add up to {off}: expected within {100 * PHASES_TOLERANCE:.0f} %")
+    for line in reasons(measured):
+        print_line(line)
+
+
+def grouped_phases(phases: "Mapping[str, float]") -> dict[str, float]:
+    """Seconds of the table's columns: all terms together, and under `other` what a method does after the step."""
+    from harness.ledger.cost import PHASES
+
+    found: dict[str, float] = {}
+    for phase, seconds in phases.items():
+        group = "other" if phase == "after step" else phase if phase in PHASES else "terms"
+        found[group] = found.get(group, 0.0) + seconds
+    return found
+
+
+def reasons(costs: "Mapping[str, Cost]") -> list[str]:
+    """Why something is not known: a line a reason, with the methods' names where it is not all of them."""
+    named: dict[tuple[str, str], list[str]] = {}
+    for name, cost in costs.items():
+        for field, reason in cost.why_not.items():
+            named.setdefault((field, reason), []).append(name)
+    return [
+        f"no {field.removesuffix('_bytes').replace('_', ' ')}: {reason}"
+        + (f" ({', '.join(names)})" if len(names) < len(costs) else "")
+        for (field, reason), names in named.items()
+    ]
 
 
 def show_terms(rows: "tuple[TermRow, ...]") -> None:

@@ -62,6 +62,8 @@ class ProfileSpec(Value):
     device: str
     seconds: float
     """Wall time that the rounds may take together."""
+    is_company: bool = False
+    """Measure nothing, but keep the slot as busy as a run does, until killed."""
 
 
 class VerifySpec(Value):

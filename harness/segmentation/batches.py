@@ -3,7 +3,7 @@
 A split stays in memory as uint8; they become floats, four times as large, per batch and on the device.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -74,6 +74,17 @@ class Batches:
     def __next__(self) -> tuple[Tensor, Tensor]:
         return self.make(self.draw())
 
+    def state(self) -> dict[str, Tensor]:
+        """What the next batches depend on."""
+        order, augment = self.order.get_state(), self.augment.get_state()
+        return {"order": order, "augment": augment, "remaining": self.remaining.clone()}
+
+    def go_on_from(self, state: Mapping[str, Tensor]) -> None:
+        """The next batch is the one that was next when the state was taken."""
+        self.order.set_state(state["order"])
+        self.augment.set_state(state["augment"])
+        self.remaining = state["remaining"].clone()
+
     def draw(self) -> Draws:
         """The next batch's draws; both generators move on."""
         while len(self.remaining) < self.batch:
@@ -87,12 +98,20 @@ class Batches:
         crop = self.augmentation.crop
         images = self.padding.expand(3, *crop).repeat(self.batch, 1, 1, 1)
         labels = torch.full((self.batch, 1, *crop), IGNORED, dtype=torch.uint8, device=self.device)
-        for place, (index, uniform) in enumerate(zip(draws.indices.tolist(), draws.uniform.tolist(), strict=True)):
-            window = Window.of(self.augmentation, (self.images.shape[2], self.images.shape[3]), *uniform[:3])
-            flip = uniform[3] < self.augmentation.flip
-            window.fill(images[place], self.images[index], flip, InterpolationMode.BILINEAR)
-            window.fill(labels[place], self.labels[index, None], flip, InterpolationMode.NEAREST_EXACT)
+        size = (self.images.shape[2], self.images.shape[3])
+        indices, uniform = draws.indices.tolist(), draws.uniform.tolist()
+        windows = [Window.of(self.augmentation, size, *each[:3]) for each in uniform]
+        parts = self.copy([window.cut(self.images[index]) for window, index in zip(windows, indices, strict=True)])
+        maps = self.copy([window.cut(self.labels[index, None]) for window, index in zip(windows, indices, strict=True)])
+        for place, (window, each) in enumerate(zip(windows, uniform, strict=True)):
+            flip = each[3] < self.augmentation.flip
+            window.fill(images[place], parts[place], flip, InterpolationMode.BILINEAR)
+            window.fill(labels[place], maps[place], flip, InterpolationMode.NEAREST_EXACT)
         return self.normalise(images), labels.squeeze(1).long()
+
+    def copy(self, parts: list[Tensor]) -> list[Tensor]:
+        """The same on the device: all of a batch's bytes that cross over to it."""
+        return [part.to(self.device, non_blocking=True) for part in parts]
 
 
 @dataclass(frozen=True)
@@ -114,9 +133,12 @@ class Window:
         across = _span(size[1], augmentation.crop[1], factor, left)
         return cls((down[0], across[0]), (down[1], across[1]))
 
-    def fill(self, canvas: Tensor, image: Tensor, flip: bool, interpolation: InterpolationMode) -> None:
+    def cut(self, image: Tensor) -> Tensor:
+        """The image's part, a view: C×H×W."""
+        return _cut(image, self.source)
+
+    def fill(self, canvas: Tensor, part: Tensor, flip: bool, interpolation: InterpolationMode) -> None:
         """Writes the image's part, scaled and perhaps mirrored, into the canvas: both C×H×W."""
-        part = _cut(image, self.source).to(canvas.device, non_blocking=True)
         target = _cut(canvas, self.target)
         if part.shape != target.shape:
             part = transforms.resize(part, list(target.shape[1:]), interpolation, antialias=True)

@@ -2,12 +2,23 @@
 
 import json
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from harness.ledger.cost import Cost, CostFile, CostKey, Measurement, cost_path, pooled_baseline, price, ratio_interval
+from harness.ledger.cost import (
+    Cost,
+    CostFile,
+    CostKey,
+    Measurement,
+    cost_path,
+    median_interval,
+    pooled_baseline,
+    price,
+    ratio_interval,
+)
 from harness.ledger.device import Conditions
 from harness.ledger.errors import BadInput
 from harness.ledger.files import read, write
@@ -60,6 +71,20 @@ def test_an_interval_holds_its_ratio_and_knows_no_units(rounds, speed):
     ratio, low, high = found = ratio_interval(baseline, method)
     assert min(ratios) <= low <= ratio <= high <= max(ratios)
     assert ratio_interval([speed * each for each in baseline], [speed * each for each in method]) == found
+
+
+@pytest.mark.parametrize("count", [9, 30, 101, 400])
+def test_whole_resamples_have_the_same_interval(count: int):
+    """Of the values 1, 2, 3 … its ends are the same to a few hundredths of the values, drawn either way."""
+    values = np.arange(1.0, count + 1)
+    picks = np.random.default_rng(1).integers(0, count, size=(4000, count))
+    expected = np.quantile(np.median(values[picks], axis=1), (0.025, 0.975))
+    assert median_interval(values)[1:] == pytest.approx(tuple(expected), abs=max(1.0, 0.02 * count))
+
+
+def test_two_values_have_three_medians():
+    """Half of the resamples of 1 and 2 hold both: the interval ends at the others, each a quarter."""
+    assert median_interval([2.0, 1.0]) == (1.5, 1.0, 2.0)
 
 
 def test_the_baselines_cost_is_pooled_over_processes():
@@ -148,10 +173,18 @@ def test_a_price_tells_what_was_seen_of_the_terms_and_of_the_preparation():
     """What the profile measured besides seconds comes along."""
     seen = {
         "preparation_seconds": 0.25, "preparation_flops": 7, "gradient_shares": {"kl@logits": 0.5},
-        "weights": {"kl@logits": 3.0},
+        "weights": {"kl@logits": 3.0}, "phases": {"data": 0.5, "student": 1.0}, "phases_of": 1.5, "joules": 40.0,
+        "peak_memory_bytes": 2**30, "why_not": {},
     }  # fmt: skip
     found = price(measured((1.0, 1.0), (2.0, 2.0)).model_copy(update=seen), 1.0)
     assert {name: getattr(found, name) for name in seen} == seen
+
+
+def test_phases_are_held_against_the_iteration_that_has_no_marks():
+    """0.3 + 0.6 s of 1 s are 90 %; an older cost has none."""
+    seen = cost(2.0, 2.0).model_copy(update={"phases": {"data": 0.3, "student": 0.6}, "phases_of": 1.0})
+    assert seen.phases_ratio == pytest.approx(0.9)
+    assert cost(2.0, 2.0).phases_ratio is None
 
 
 def test_weights_times_a_factor_cost_the_same():
@@ -162,11 +195,15 @@ def test_weights_times_a_factor_cost_the_same():
     assert scaled.model_copy(update={"gradient_shares": {}, "weights": {}}) == cost(2.0, 2.0)
 
 
-def test_a_measurement_from_before_there_were_shares_is_read(tmp_path):
+def test_a_measurement_from_before_there_were_shares_and_phases_is_read(tmp_path):
     """Old cost files have none: they just show nothing."""
     path = tmp_path / "cost.json"
     content = json.loads(measured((1.0,), (2.0,)).model_dump_json())
-    new = ("preparation_seconds", "preparation_flops", "gradient_shares", "weights")
+    new = (
+        "preparation_seconds", "preparation_flops", "gradient_shares", "weights", "phases", "phases_of", "joules",
+        "why_not",
+    )  # fmt: skip
     path.write_text(json.dumps({name: value for name, value in content.items() if name not in new}))
     found = read(path, Measurement)
     assert (found.gradient_shares, found.weights, found.preparation_seconds) == ({}, {}, None)
+    assert (found.phases, found.phases_of, found.joules, found.why_not) == ({}, None, None, {})
