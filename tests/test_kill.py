@@ -1,6 +1,7 @@
 """What is left when processes are killed: records, no orphans, and a sweep that goes on."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -100,6 +101,9 @@ def test_an_interrupt_is_said_and_recorded(place: Path):
     """Ctrl-C: exit 130, the run's record says interrupted, no process stays."""
     sweep = start(place, "kd")
     engine = training(place, "kd")
+    told = bench(place / "cache", "status", cwd=place).stdout
+    assert re.search(r"tiny-kd-s0-\w+\.1 .* training .* of [\d,]+ .* s of 6 s .* s ago", told), told
+    assert "results: 1 under way; 0 ended" in told
     sweep.send_signal(signal.SIGINT)
     _, stderr = sweep.communicate(timeout=60)
     assert sweep.returncode == 130

@@ -48,6 +48,23 @@ def test_every_run_stops_within_an_iteration_of_its_budget(records: list[Record]
         assert record.outcome.spent_seconds >= 1.0
 
 
+def test_every_runs_ledger_of_time_adds_up_or_says_so(records: list[Record]):
+    """The entries are read from one clock, the process's age from another."""
+    for record in records:
+        times, witness = record.outcome.times, record.witness
+        assert times.process is not None
+        agree = abs(times.total - times.process) <= max(0.5, 0.01 * times.process)
+        seen = abs(times.total - witness.wall_seconds) <= max(0.5, 0.01 * witness.wall_seconds)
+        assert (agree and seen) or record.disagreements
+        assert abs(record.outcome.wall_seconds - times.preparation - times.data_wait - times.training) < 0.5
+        assert times.data_wait > 0
+
+
+def test_the_clock_charges_what_the_process_used_and_no_more(records: list[Record]):
+    """Of the CPU time that the sweep saw, a run's second is a part."""
+    assert all(record.outcome.spent_seconds < record.witness.cpu_seconds for record in records)
+
+
 def test_a_seed_gives_every_method_the_same_student_and_batches(records: list[Record]):
     """Two seeds, two initial students, two orders of batches, over three methods."""
     students = {(record.spec.seed, record.outcome.initial_student_sha256) for record in records}

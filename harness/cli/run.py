@@ -46,7 +46,7 @@ def run(
     from harness.ledger.files import read
     from harness.ledger.plan import Plan
     from harness.sweep.ground import must_stand
-    from harness.sweep.story import draw_up
+    from harness.sweep.story import draw_up, on_this_host
 
     executor = options.local(device)
     with Terminal() as terminal:
@@ -56,6 +56,7 @@ def run(
                     "--plan: a plan names its methods and budgets: leave --methods, --budget and --weight-scale out"
                 )
             drawn = must_stand(read(plan, Plan), data, options.slots(device)[0], executor, terminal)
+            drawn = on_this_host(drawn, results, executor, terminal)
         else:
             must_name(methods, budget)
             asked = options.request(
@@ -103,29 +104,50 @@ def plan(
 
 
 def status(results: options.Results = options.RESULTS) -> None:
-    """Show what is running under a results folder and how its ended runs ended."""
+    """Show what is running under a results folder, how far each run is, and how those that are over ended.
+
+    Reads files alone, so that it tells the same from another terminal, or another machine that sees the folder.
+    """
     from collections import Counter
 
     from harness.cli.console import print_line, show_table
     from harness.ledger import results as layout
-    from harness.sweep.spending import is_locked
-    from harness.sweep.working import latest_status
 
-    rows = []
-    for name in layout.unfinished(results):
-        state = latest_status(layout.work_folder(results, name) / "out.json")
-        alive = is_locked(results, name.rpartition(".")[0]) or not layout.owner_is_gone(
-            layout.work_folder(results, name)
-        )
-        phase = (state.phase if state else "starting") if alive else "stopped; bench run picks it up"
-        fraction = f"{100 * state.fraction:.0f} %" if state and state.fraction is not None else ""
-        rows.append((name, phase, fraction, f"{state.spent_seconds:.1f}" if state else ""))
+    rows = [status_cells(results, name) for name in layout.unfinished(results)]
     if rows:
-        show_table("Under way", ("run", "phase", "done", "spent, s"), rows)
+        show_table("Under way", ("run", "phase", "iteration", "spent of budget", "left", "heard of"), rows)
     latest = layout.latest_attempts(results)
     endings = Counter(layout.read_record(results, key, attempt).outcome.ending for key, attempt in latest.items())
     counted = ", ".join(f"{count} {ending}" for ending, count in sorted(endings.items()))
     print_line(f"{results}: {len(rows)} under way; {sum(endings.values())} ended" + (f": {counted}" if counted else ""))
+
+
+def status_cells(results: Path, name: str) -> tuple[str, ...]:
+    """A run's row in `bench status`."""
+    import time
+
+    from harness.cli.console import duration
+    from harness.ledger import results as layout
+    from harness.sweep.spending import is_locked
+    from harness.sweep.working import latest_status
+
+    folder = layout.work_folder(results, name)
+    state = latest_status(folder / "out.json")
+    if not is_locked(results, name.rpartition(".")[0]) and layout.owner_is_gone(folder):
+        return (name, "stopped; bench run picks it up", "", "", "", "")
+    if state is None:
+        return (name, "starting", "", "", "", "")
+    of_total = f"{state.done:,}" + (f" of {state.total:,}" if state.total else "") if state.done or state.total else ""
+    spent = f"{state.spent_seconds:.1f} s" + (f" of {state.budget_seconds:.6g} s" if state.budget_seconds else "")
+    left = state.seconds_left
+    return (
+        name,
+        state.phase,
+        of_total,
+        spent if state.spent_seconds or state.budget_seconds else "",
+        duration(left) if left is not None and state.phase in {"preparation", "training"} else "",
+        f"{max(0.0, time.time() - state.heartbeat):.0f} s ago",
+    )
 
 
 def must_name(methods: str, budget: str) -> None:

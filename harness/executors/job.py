@@ -30,6 +30,8 @@ class Finished:
     """Negative: the signal that ended it."""
     cpu_seconds: float
     wall_seconds: float
+    stood_still: str | None = None
+    """Where it was when its sweep ended it, because it had stood still for too long."""
 
 
 class Executor(Protocol):
@@ -49,6 +51,10 @@ class Executor(Protocol):
 
     def poll(self) -> Sequence[Finished]:
         """The jobs that ended since the last call; waits a moment, not for them."""
+        ...
+
+    def end(self, job: Job) -> None:
+        """Kills one running job; `poll` brings its end like any other's."""
         ...
 
     def cancel(self) -> Sequence[Finished]:

@@ -62,6 +62,12 @@ class Local:
         time.sleep(POLL_SECONDS)
         return [finished for process in tuple(self._processes) if (finished := self._collect(process, os.WNOHANG))]
 
+    def end(self, job: Job) -> None:
+        """Kills the job's process."""
+        for process in self._processes:
+            if process.job == job:
+                os.kill(process.popen.pid, signal.SIGKILL)
+
     def cancel(self) -> Sequence[Finished]:
         """Kills what runs: a run's state is in files, and its record says `interrupted`."""
         processes = tuple(self._processes)

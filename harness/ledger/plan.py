@@ -1,8 +1,10 @@
 """From budgets and costs to iterations: the only place where one becomes the other."""
 
 import math
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 from harness.ledger.budget import Budget, Unit
@@ -57,6 +59,8 @@ class Plan(Value):
 
     format: Literal[1] = 1
     ground: Ground
+    host: str = ""
+    """Where it was drawn up."""
     runs: tuple[PlannedRun, ...]
     refused: tuple[RefusedRun, ...]
 
@@ -88,8 +92,13 @@ def make_plan(
     seeds: Sequence[int],
     pace: Pace | None,
     scored_on: Split = "score",
+    anchors: Mapping[str, float] = MappingProxyType({}),
+    is_slow_node: bool = False,
 ) -> Plan:
-    """Every method × budget × seed, seeds outermost, so that a sweep cut short leaves a balanced table."""
+    """Every method × budget × seed, seeds outermost, so that a sweep cut short leaves a balanced table.
+
+    `anchors` has the seconds an iteration of what the anchored budgets name.
+    """
     runs: list[PlannedRun] = []
     refused: list[RefusedRun] = []
     for seed in seeds:
@@ -98,13 +107,14 @@ def make_plan(
                 cost = costs[method.name]
                 key = RunKey(ground, method, seed, budget, _pace(pace, budget, ground), scored_on)
                 if isinstance(cost, Refusal):
-                    refused.append(RefusedRun(run=_planned(key, None, None), refusal=cost))
+                    refused.append(RefusedRun(run=_planned(key, None, None, False), refusal=cost))
                 else:
-                    runs.append(_planned(key, cost, budget.seconds(_anchor_cost(budget, costs))))
-    return Plan(ground=ground, runs=tuple(runs), refused=tuple(refused))
+                    seconds = budget.seconds(anchors[budget.anchor] if budget.anchor is not None else None)
+                    runs.append(_planned(key, cost, seconds, is_slow_node))
+    return Plan(ground=ground, host=socket.gethostname(), runs=tuple(runs), refused=tuple(refused))
 
 
-def _planned(key: RunKey, cost: Cost | None, seconds: float | None) -> PlannedRun:
+def _planned(key: RunKey, cost: Cost | None, seconds: float | None, is_slow_node: bool) -> PlannedRun:
     ground, method, budget = key.ground, key.method, key.budget
     iterations = _iterations(budget, seconds, cost, method) if cost else 0
     return PlannedRun(
@@ -119,7 +129,7 @@ def _planned(key: RunKey, cost: Cost | None, seconds: float | None) -> PlannedRu
         preparation_iterations=_preparation(budget, seconds, cost, method) if cost else 0,
         epochs=iterations * ground.workload.training.batch / ground.workload.data.train.count,
         cost=cost,
-        marks=_marks(ground, iterations, cost) if cost else (),
+        marks=_marks(ground, iterations, cost, is_slow_node) if cost else (),
     )
 
 
@@ -170,22 +180,14 @@ def _pace(asked: Pace | None, budget: Budget, ground: Ground) -> Pace:
     return "clock" if ground.device_class.kind == "cpu" and budget.is_time else "iterations"
 
 
-def _anchor_cost(budget: Budget, costs: Mapping[str, Cost | Refusal]) -> float | None:
-    """Seconds an iteration of the budget's anchor."""
-    if budget.anchor is None:
-        return None
-    cost = costs[budget.anchor]
-    if isinstance(cost, Refusal):
-        raise BadInput(f"--budget: {budget.text!r}: {budget.anchor} has no price here: {cost.reason}")
-    return cost.seconds
-
-
-def _marks(ground: Ground, iterations: int, cost: Cost) -> tuple[Mark, ...]:
+def _marks(ground: Ground, iterations: int, cost: Cost, is_slow_node: bool) -> tuple[Mark, ...]:
     marks: list[Mark] = []
     if iterations < shortest(ground.workload):
         marks.append("too_short")
     if cost.uncertain:
         marks.append("cost_uncertain")
+    if is_slow_node:
+        marks.append("slow_node")
     if is_weak(ground.workload, ground.teacher):
         marks.append("weak_teacher")
     return tuple(marks)

@@ -2,11 +2,12 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from harness.ledger.device import Conditions
 from harness.ledger.endings import Ending, Mark
 from harness.ledger.files import Value
+from harness.ledger.readings import Readings
 from harness.ledger.spec import RunSpec
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -37,14 +38,36 @@ class Point(Value):
 
 
 class Times(Value):
-    """Wall seconds of the process by what it did."""
+    """Wall seconds of the process by what it did: the ledger of time, whose entries add up to `process`."""
 
     start_up: float
-    data: float
+    """The interpreter and its imports."""
+    loading: float
+    """Reading data and weights, building networks."""
     warm_up: float
+    preparation: float = 0.0
+    data_wait: float = 0.0
+    """Of the training, waiting for the next batch; where the process makes its own data, making it."""
     training: float
     evaluation: float
+    checkpoint: float = 0.0
+    logging: float = 0.0
     other: float
+    process: float | None = None
+    """From the process's start to the writing of this, by another clock than the entries; null in older records."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _older(cls, found: object) -> object:
+        """`loading` was `data` once."""
+        if isinstance(found, dict) and "data" in found:
+            return {("loading" if name == "data" else name): value for name, value in found.items()}
+        return found
+
+    @property
+    def total(self) -> float:
+        """The sum of the entries."""
+        return float(sum(value for name, value in self if name != "process"))
 
 
 class Outcome(Value):
@@ -60,8 +83,15 @@ class Outcome(Value):
     spent_seconds: float = 0.0
     """By the budget clock."""
     wall_seconds: float = 0.0
-    """Of training alone, between the clock's first start and its last stop."""
+    """The wall's seconds while that clock ran."""
+    resumed_iterations: int = 0
+    """Of `iterations`, those that earlier attempts had done when they left the checkpoint."""
+    resumed_seconds: float = 0.0
+    """Of `spent_seconds`, what those attempts had spent by then."""
     times: Times | None = None
+    cpu_seconds: float | None = None
+    """Of the whole process, by its own account."""
+    readings: Readings | None = None
     scores: Scores | None = None
     curve: tuple[Point, ...] = ()
     weights: dict[str, float] = Field(default_factory=dict)
@@ -91,6 +121,8 @@ class Record(Value):
     outcome: Outcome
     witness: Witness | None
     marks: tuple[Mark, ...]
+    disagreements: tuple[str, ...] = ()
+    """Where the run's own account and the sweep's do not tell the same, or the ledger of time does not add up."""
     log_tail: str | None
     """The end of the log, for endings other than done."""
     started: str

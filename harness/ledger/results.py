@@ -49,6 +49,11 @@ def lock_path(results: Path, key: str) -> Path:
     return results / "work" / f"{key}.lock"
 
 
+def checkpoint_path(results: Path, key: str) -> Path:
+    """Where a run that is not over goes on from."""
+    return results / "work" / f"{key}.checkpoint"
+
+
 def split_name(name: str) -> tuple[str, int] | None:
     """KEY and ATTEMPT of a name, or None for a name that is no run's."""
     matched = NAME.match(name)

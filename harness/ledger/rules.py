@@ -1,6 +1,6 @@
 """The constants of docs/rules.md. A change here is a new version: results of two versions never share a board."""
 
-RULES_VERSION = 1
+RULES_VERSION = 2
 
 SHORTEST_ITERATIONS = 200
 """Below this, or below one epoch, a run is marked `too_short`."""
@@ -11,6 +11,20 @@ REPLAN_TOLERANCE = 0.01
 
 OFF_BUDGET = {"cuda": 0.02, "cpu": 0.20}
 """How far spent may lie from the budget in iterations pace, as a share of it."""
+
+DATA_BOUND = 0.05
+"""The share of an accelerator's training time in which it waited for data, above which a run is marked."""
+DISTURBED = 0.05
+"""The share of samples, above which a device counts as throttled, or as shared."""
+SLOW_NODE = {"cuda": 0.02, "cpu": 0.20}
+"""How far a host's own baseline may lie from the track's. One core drifts by a tenth between two processes."""
+
+HUNG_SECONDS = 600.0
+"""A run that shows no progress for so long, by the wall's clock, is killed."""
+
+AGREEMENT_SHARE = 0.01
+AGREEMENT_SECONDS = 0.5
+"""Two accounts of the same time agree within the larger of these."""
 
 COST_TOLERANCE = 0.01
 """The half-width of a cost's interval under which its measurement may stop."""

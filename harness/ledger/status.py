@@ -23,6 +23,20 @@ class Status(Value):
     """Seconds since the epoch when this was written."""
 
     @property
+    def progress(self) -> tuple[object, ...]:
+        """What changes while a process gets anywhere; the heartbeat alone also beats in one that is stuck."""
+        return self.phase, self.done, self.spent_seconds
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Of the phase, at the pace so far: of the budget where it is a time, else by what was done."""
+        if self.budget_seconds and self.spent_seconds:
+            return max(0.0, self.budget_seconds - self.spent_seconds)
+        if self.total and self.done and self.spent_seconds:
+            return max(0, self.total - self.done) * self.spent_seconds / self.done
+        return None
+
+    @property
     def fraction(self) -> float | None:
         """The share of the phase that is done, where it is known."""
         if self.budget_seconds:

@@ -1,6 +1,6 @@
 """Counts per image what a network gets right at label size; every score is derived from the counts."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -36,11 +36,21 @@ class Counts:
     """Labelled as the class, whatever was predicted."""
 
 
-def evaluate(network: Staged, split: Split, workload: Workload, device: torch.device, batch: int) -> Counts:
-    """The counts of the network in eval mode; its mode is as before afterwards."""
+def evaluate(
+    network: Staged,
+    split: Split,
+    workload: Workload,
+    device: torch.device,
+    batch: int,
+    tell: Callable[[int], None] = lambda images: None,
+) -> Counts:
+    """The counts of the network in eval mode; its mode is as before afterwards. `tell` hears of images done."""
     was_training = network.training
     network.eval()
-    confusions = list(_confusions(network, split, workload, device, batch))
+    confusions = []
+    for found in _confusions(network, split, workload, device, batch):
+        confusions.append(found)
+        tell(len(confusions))
     network.train(was_training)
     return counted(torch.stack(confusions).cpu().numpy())
 

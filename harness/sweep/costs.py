@@ -1,21 +1,26 @@
 """Prices: measured where they are not known, kept under everything that could change them."""
 
+import itertools
+import socket
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from harness.executors.job import Executor, Finished, Job
+from harness.ledger.anchor import AnchorFile, anchor_path
 from harness.ledger.cost import Cost, CostFile, CostKey, Measurement, cost_path, pooled_baseline, price
 from harness.ledger.device import conditions, torch_version
 from harness.ledger.files import read, write
 from harness.ledger.findings import Refusal
-from harness.ledger.method import ResolvedMethod
+from harness.ledger.method import ResolvedMethod, student_alone
+from harness.ledger.rules import SLOW_NODE
 from harness.ledger.spec import Ground, ProfileSpec
 from harness.sweep.watch import Watcher
 from harness.sweep.working import answer_of, new_job, work_through
 
 START_UP_SECONDS = 8.0
-"""A guess at what a profiling process needs besides its rounds; only the time left is told from it."""
+PHASES_SHARE = 0.2
+"""Guesses at what a profiling process needs besides its rounds; only the time left is told from them."""
 
 
 def measure(
@@ -28,24 +33,68 @@ def measure(
     watcher: Watcher,
 ) -> dict[str, Cost | Refusal]:
     """Each method's price, or why it has none."""
-    unknown = [method for method in methods if remeasure or not _known(ground, method, results)]
+    unknown = [method for method in methods if remeasure or not is_known(ground, method, results)]
     refusals: dict[str, Refusal] = {}
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-
-        def start(method: ResolvedMethod, device: str) -> Job:
-            spec = ProfileSpec(ground=ground, method=method, device=device, seconds=seconds)
-            threads = ground.workload.threads
-            return new_job(Path(folder) / method.name, method.name, "profile", spec, device, threads)
-
-        def expected(_: ResolvedMethod) -> float:
-            return seconds + START_UP_SECONDS
-
-        for method, finished in work_through("measuring costs", unknown, start, expected, executor, watcher):
-            refusal = _keep(ground, method, finished, results)
-            if refusal is not None:
-                refusals[method.name] = refusal
-                watcher.say(f"{method.name}: {refusal.ending}: {refusal.reason}")
+    for method, finished in _profiled(ground, unknown, seconds, executor, watcher):
+        refusal = _keep(ground, method, finished, cost_path(results, method.name, cost_key(ground, method)))
+        if refusal is not None:
+            refusals[method.name] = refusal
+            watcher.say(f"{method.name}: {refusal.ending}: {refusal.reason}")
     return {method.name: refusals.get(method.name) or _price(ground, method, results) for method in methods}
+
+
+def is_known(ground: Ground, method: ResolvedMethod, results: Path) -> bool:
+    """Whether the method was measured on this ground before."""
+    return cost_path(results, method.name, cost_key(ground, method)).exists()
+
+
+def roughly(
+    ground: Ground, method: ResolvedMethod, seconds: float, results: Path, executor: Executor, watcher: Watcher
+) -> Cost | Refusal:
+    """A price to reckon with before anything is measured in earnest: the known one, or a quick one that is not kept."""
+    if is_known(ground, method, results):
+        return _price(ground, method, results)
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        return measure(ground, [method], seconds, Path(folder), True, executor, watcher)[method.name]
+
+
+def anchor_seconds(ground: Ground, method: ResolvedMethod, cost: Cost, results: Path, renew: bool) -> float:
+    """Seconds an iteration of a budget's anchor: the price at which it was first used here, unless it is to be new."""
+    key = cost_key(ground, method)
+    path = anchor_path(results, method.name, key)
+    if renew or not path.exists():
+        write(path, AnchorFile(method=method.name, key=key, seconds=cost.seconds))
+    return read(path, AnchorFile).seconds
+
+
+def foreign_baseline(ground: Ground, results: Path) -> float | None:
+    """Seconds of the baseline's iteration by what other hosts of this class measured; None when this one did too."""
+    pool = _pool(cost_key(ground, student_alone()), results)
+    if not pool or socket.gethostname() in {file.conditions.host for file in pool}:
+        return None
+    return pooled_baseline(file.measurement for file in pool)
+
+
+def is_slow_node(
+    ground: Ground, there: float, seconds: float, results: Path, remeasure: bool, executor: Executor, watcher: Watcher
+) -> bool:
+    """Whether this host's own baseline lies off another host's, measured here as that one was there."""
+    alone, host = student_alone(), socket.gethostname()
+    path = results / "costs" / "hosts" / f"{host}-{cost_key(ground, alone).digest}.json"
+    if remeasure or not path.exists():
+        watcher.say(f"costs were measured on another host: measuring the baseline on {host} beside them")
+        for method, finished in _profiled(ground, [alone], seconds, executor, watcher):
+            refusal = _keep(ground, method, finished, path)
+            if refusal is not None:
+                watcher.say(f"slow_node: {host}: no baseline could be measured: {refusal.reason}")
+                return True
+    here = pooled_baseline([read(path, CostFile).measurement])
+    off = here / there - 1
+    if abs(off) <= SLOW_NODE[ground.device_class.kind]:
+        return False
+    took = f"{1000 * here:.2f} ms, {100 * off:+.0f} % off the track's"
+    watcher.say(f"slow_node: {host}: an iteration of the baseline takes {took}")
+    return True
 
 
 def cost_key(ground: Ground, method: ResolvedMethod) -> CostKey:
@@ -59,24 +108,47 @@ def cost_key(ground: Ground, method: ResolvedMethod) -> CostKey:
     )
 
 
-def _known(ground: Ground, method: ResolvedMethod, results: Path) -> bool:
-    return cost_path(results, method.name, cost_key(ground, method)).exists()
+def _profiled(
+    ground: Ground, methods: Sequence[ResolvedMethod], seconds: float, executor: Executor, watcher: Watcher
+) -> Iterator[tuple[ResolvedMethod, Finished]]:
+    """Profiles the methods with all slots at work from the first to the last, as they will be in the runs."""
+    threads = ground.workload.threads
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        companions = itertools.count()
+
+        def job(name: str, method: ResolvedMethod, device: str, is_company: bool) -> Job:
+            spec = ProfileSpec(ground=ground, method=method, device=device, seconds=seconds, is_company=is_company)
+            return new_job(Path(folder) / name, name, "profile", spec, device, threads)
+
+        yield from work_through(
+            "measuring costs",
+            methods,
+            lambda method, device: job(method.name, method, device, False),
+            lambda _: (1.0 + PHASES_SHARE) * seconds + START_UP_SECONDS,
+            executor,
+            watcher,
+            lambda device: job(f"company-{next(companions)}", student_alone(), device, True),
+        )
 
 
-def _keep(ground: Ground, method: ResolvedMethod, finished: Finished, results: Path) -> Refusal | None:
+def _keep(ground: Ground, method: ResolvedMethod, finished: Finished, path: Path) -> Refusal | None:
     """Writes the measurement where later sweeps find it."""
     answer = answer_of(finished, Measurement)
     if isinstance(answer, Refusal):
         return answer
     key = cost_key(ground, method)
-    kept = CostFile(method=method.name, key=key, measurement=answer, conditions=conditions(finished.job.device))
-    write(cost_path(results, method.name, key), kept)
+    write(path, CostFile(method=method.name, key=key, measurement=answer, conditions=conditions(finished.job.device)))
     return None
 
 
 def _price(ground: Ground, method: ResolvedMethod, results: Path) -> Cost:
     """The method's ratio times the baseline's cost, pooled over all processes that measured it on this ground."""
     key = cost_key(ground, method)
+    pool = pooled_baseline(file.measurement for file in _pool(key, results))
+    return price(read(cost_path(results, method.name, key), CostFile).measurement, pool)
+
+
+def _pool(key: CostKey, results: Path) -> list[CostFile]:
+    """What was measured of the baseline on this ground."""
     files = [read(path, CostFile) for path in sorted((results / "costs").glob("*.json"))]
-    pool = [file.measurement for file in files if file.key.pools_with(key)]
-    return price(read(cost_path(results, method.name, key), CostFile).measurement, pooled_baseline(pool))
+    return [file for file in files if file.key.pools_with(key)]

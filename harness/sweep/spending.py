@@ -3,20 +3,21 @@
 import datetime
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from harness.executors.job import Executor, Finished, Job
 from harness.ledger import results as layout
+from harness.ledger.audit import disagreements
 from harness.ledger.endings import REPEATED, RETRIED, Mark
 from harness.ledger.errors import BadInput
 from harness.ledger.files import read
 from harness.ledger.findings import Refusal
 from harness.ledger.plan import Plan, RefusedRun, expected_seconds, shortest
 from harness.ledger.record import Outcome, Record, Witness
-from harness.ledger.rules import OFF_BUDGET, RULES_VERSION
+from harness.ledger.rules import DATA_BOUND, DISTURBED, OFF_BUDGET, RULES_VERSION
 from harness.ledger.spec import Ground, PlannedRun, RunSpec
 from harness.sweep.watch import Watcher
 from harness.sweep.working import answer_of, latest_status, log_tail, new_job, work_through
@@ -104,6 +105,7 @@ def conclude(folder: Path, finished: Finished | None, results: Path) -> Record:
         outcome=outcome,
         witness=witness_of(finished),
         marks=marks_of(spec, outcome),
+        disagreements=disagreements(outcome, witness_of(finished), spec.ground),
         log_tail=None if outcome.ending == "done" else log_tail(folder / "log.txt"),
         started=_utc((folder / "spec.json").stat().st_mtime),
         ended=_utc(datetime.datetime.now().timestamp()),
@@ -116,6 +118,8 @@ def conclude(folder: Path, finished: Finished | None, results: Path) -> Record:
     layout.write_record(results, record)
     if outcome.ending == "done":
         shutil.rmtree(folder)
+    if outcome.ending not in REPEATED:
+        layout.checkpoint_path(results, spec.key).unlink(missing_ok=True)
     return record
 
 
@@ -160,7 +164,21 @@ def marks_of(spec: RunSpec, outcome: Outcome) -> tuple[Mark, ...]:
         off = abs(outcome.spent_seconds / spec.budget_seconds - 1)
         if off > OFF_BUDGET[kind]:
             marks.add("off_budget")
+    marks.update(disturbances(outcome, kind))
     return tuple(sorted(marks))
+
+
+def disturbances(outcome: Outcome, kind: str) -> Iterator[Mark]:
+    """What kept an accelerator from its work. On a CPU nothing is waited for, and the clock is the process's own."""
+    times, readings = outcome.times, outcome.readings
+    if kind != "cuda":
+        return
+    if times is not None and times.data_wait > DATA_BOUND * (times.data_wait + times.training):
+        yield "data_bound"
+    if readings is not None and (readings.throttled or 0.0) > DISTURBED:
+        yield "throttled"
+    if readings is not None and (readings.shared or 0.0) > DISTURBED:
+        yield "shared_device"
 
 
 def record_refused(refused: RefusedRun, ground: Ground, results: Path, students: Path) -> Record:
@@ -198,11 +216,12 @@ def told(record: Record) -> str:
     spec, outcome = record.spec, record.outcome
     name = f"{spec.method.name} seed {spec.seed} {spec.budget}"
     marks = f" [{', '.join(record.marks)}]" if record.marks else ""
+    notes = marks + "".join(f"; accounts differ: {line}" for line in record.disagreements)
     if outcome.scores is None:
-        return f"{name}: {outcome.ending}: {outcome.reason}{marks}"
+        return f"{name}: {outcome.ending}: {outcome.reason}{notes}"
     return (
         f"{name}: {outcome.ending}, mIoU {100 * outcome.scores.miou:.1f} %, "
-        f"{outcome.iterations} iterations in {outcome.spent_seconds:.1f} s{marks}"
+        f"{outcome.iterations} iterations in {outcome.spent_seconds:.1f} s{notes}"
     )
 
 

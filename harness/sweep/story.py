@@ -1,22 +1,24 @@
 """The story of `bench run`: survey the ground, price every method, plan, spend, record."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import math
+import socket
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.executors.job import Executor
 from harness.ledger import places
-from harness.ledger.budget import Budget
+from harness.ledger.budget import Budget, Unit
 from harness.ledger.cost import Cost
 from harness.ledger.descriptor import all_methods, method_path, resolve_method, scaled
 from harness.ledger.errors import BadInput
 from harness.ledger.findings import Refusal
-from harness.ledger.method import ResolvedMethod
+from harness.ledger.method import BASELINE, ResolvedMethod
 from harness.ledger.plan import Plan, make_plan
 from harness.ledger.record import Record
 from harness.ledger.spec import Ground, Pace
-from harness.ledger.workload import Split
-from harness.sweep.costs import measure
+from harness.ledger.workload import Split, Workload
+from harness.sweep.costs import anchor_seconds, foreign_baseline, is_known, is_slow_node, measure, roughly
 from harness.sweep.ground import survey
 from harness.sweep.spending import spend
 from harness.sweep.watch import Watcher
@@ -49,6 +51,9 @@ class Prices:
     ground: Ground
     methods: Sequence[ResolvedMethod]
     costs: dict[str, Cost | Refusal]
+    anchors: dict[str, float] = field(default_factory=dict)
+    """Seconds an iteration of what anchored budgets name."""
+    is_slow_node: bool = False
 
 
 def price(request: Request, executor: Executor, watcher: Watcher) -> Prices:
@@ -58,15 +63,18 @@ def price(request: Request, executor: Executor, watcher: Watcher) -> Prices:
     workload = ground.workload
     anchors = [budget.anchor for budget in request.budgets if budget.anchor is not None]
     wanted = list(dict.fromkeys(expand(request.methods)))
-    known = {
-        name: resolve_method(method_path(name), workload.dataset, workload.training.batch)
-        for name in dict.fromkeys([*wanted, *anchors])
-    }
+    known = {name: resolve(name, workload) for name in dict.fromkeys([*wanted, *anchors])}
     methods = distinct([known[name] for name in wanted])
-    seconds = request.profile_seconds or profile_seconds(request)
     priced = distinct(known.values())
-    costs = measure(ground, priced, seconds, request.results, request.remeasure, executor, watcher)
-    return Prices(ground, methods, costs)
+    results, again = request.results, request.remeasure
+    seconds = request.profile_seconds
+    if seconds is None:
+        seconds = profile_seconds(request, ground, known, executor, watcher)
+    there = foreign_baseline(ground, results)
+    is_slow = there is not None and is_slow_node(ground, there, seconds, results, again, executor, watcher)
+    costs = measure(ground, priced, seconds, results, again, executor, watcher)
+    fixed = {name: anchor_price(ground, known[name], costs[name], request) for name in anchors}
+    return Prices(ground, methods, costs, fixed, is_slow)
 
 
 def draw_up(request: Request, executor: Executor, watcher: Watcher) -> Plan:
@@ -84,8 +92,28 @@ def plan_at(prices: Prices, request: Request) -> Plan:
             methods.append(scaled(method, factor))
             # A factor changes nothing that is computed: what was measured of the method holds for all of them.
             costs[methods[-1].name] = cost.scaled(factor) if isinstance(cost, Cost) else cost
-    seeds, scored_on = request.seeds, request.scored_on
-    return make_plan(prices.ground, distinct(methods), costs, request.budgets, seeds, request.pace, scored_on)
+    return make_plan(
+        prices.ground,
+        distinct(methods),
+        costs,
+        request.budgets,
+        request.seeds,
+        request.pace,
+        request.scored_on,
+        prices.anchors,
+        prices.is_slow_node,
+    )
+
+
+def on_this_host(plan: Plan, results: Path, executor: Executor, watcher: Watcher) -> Plan:
+    """The plan; its runs marked where it was drawn up on another host, whose baseline this one's lies off."""
+    prices = [run.cost.seconds / run.cost.ratio for run in plan.runs if run.cost is not None]
+    if plan.host == socket.gethostname() or not prices:
+        return plan
+    if not is_slow_node(plan.ground, prices[0], QUICK_SECONDS, results, False, executor, watcher):
+        return plan
+    marked = (run.model_copy(update={"marks": (*run.marks, "slow_node")}) for run in plan.runs)
+    return plan.model_copy(update={"runs": tuple(marked)})
 
 
 def carry_out(
@@ -111,11 +139,49 @@ def distinct(methods: Iterable[ResolvedMethod]) -> list[ResolvedMethod]:
     return list(found.values())
 
 
-def profile_seconds(request: Request) -> float:
+def anchor_price(ground: Ground, method: ResolvedMethod, cost: Cost | Refusal, request: Request) -> float:
+    """Seconds an iteration of an anchor; BadInput when it has no price here."""
+    if isinstance(cost, Refusal):
+        raise BadInput(f"--budget: {method.name} has no price here: {cost.reason}")
+    return anchor_seconds(ground, method, cost, request.results, request.remeasure)
+
+
+QUICK_SECONDS = 2.0
+"""The least time for measuring a method, and the time for a price that is only reckoned with."""
+
+PROFILE_SHARE = 0.02
+
+
+def profile_seconds(
+    request: Request, ground: Ground, known: Mapping[str, ResolvedMethod], executor: Executor, watcher: Watcher
+) -> float:
     """A method's time for being measured: the larger of 2 s and 2 % of what the sweep will spend on it."""
+    if not request.remeasure and all(is_known(ground, method, request.results) for method in known.values()):
+        return QUICK_SECONDS
     runs = len(request.seeds) * len(request.factors)
-    planned = sum(budget.seconds(None) or 0.0 for budget in request.budgets) * runs
-    return max(2.0, 0.02 * planned)
+
+    def rough(name: str) -> Cost | None:
+        method = known.get(name) or resolve(name, ground.workload)
+        cost = roughly(ground, method, QUICK_SECONDS, request.results, executor, watcher)
+        return cost if isinstance(cost, Cost) else None
+
+    spent = sum(runs * rough_seconds(budget, rough) for budget in request.budgets)
+    return max(QUICK_SECONDS, PROFILE_SHARE * spent)
+
+
+def rough_seconds(budget: Budget, rough: Callable[[str], Cost | None]) -> float:
+    """About how long a run of the budget takes; what is no time is reckoned at the baseline's price."""
+    if budget.unit is Unit.SECONDS:
+        return budget.amount
+    cost = rough(budget.anchor or BASELINE)
+    if cost is None:
+        return 0.0
+    return budget.amount * cost.seconds / ((cost.flops or math.inf) if budget.unit is Unit.FLOPS else 1.0)
+
+
+def resolve(name: str, workload: Workload) -> ResolvedMethod:
+    """A method as it is on a workload."""
+    return resolve_method(method_path(name), workload.dataset, workload.training.batch)
 
 
 def must_be_writable(results: Path) -> None:

@@ -4,6 +4,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,6 +15,7 @@ from harness.ledger.findings import Refusal
 from harness.ledger.spec import Verb
 from harness.ledger.status import Status, status_path
 from harness.sweep.watch import Activity, Progress, Watcher
+from harness.sweep.watchdog import Watchdog
 
 T = TypeVar("T")
 V = TypeVar("V", bound=Value)
@@ -28,41 +30,70 @@ def work_through(
     expected_seconds: Callable[[T], float],
     executor: Executor,
     watcher: Watcher,
+    company: Callable[[str], Job] | None = None,
 ) -> Iterator[tuple[T, Finished]]:
-    """Yields each task as its process ends. `start` makes a task's job for a device, or None to pass it over.
+    """Yields each task as its process ends; one that stands still is ended.
 
+    `start` makes a task's job for a device, or None to pass the task over. `company` makes a job for a slot that no
+    task is left for, so that the last tasks find the machine as busy as the first did; it is killed after them.
     Whatever ends the caller ends the processes too: they are killed before the exception leaves.
     """
     waiting = list(tasks)
     under_way: dict[Job, T] = {}
-    done, shown = 0, 0.0
+    companions: set[Job] = set()
+    stuck: dict[Job, str] = {}
+    watchdog = Watchdog()
+    shown = 0.0
     try:
         while waiting or under_way:
-            for device in executor.free():
-                while waiting:
-                    task = waiting.pop(0)
-                    job = start(task, device)
-                    if job is not None:
-                        under_way[job] = task
-                        executor.submit(job)
-                        break
-                    done += 1
+            _fill(waiting, under_way, companions, start, company, executor)
             for finished in executor.poll():
-                done += 1
-                yield under_way.pop(finished.job), finished
+                if finished.job in companions:
+                    companions.remove(finished.job)
+                else:
+                    yield under_way.pop(finished.job), replace(finished, stood_still=stuck.pop(finished.job, None))
             if time.monotonic() - shown > SHOW_SECONDS:
                 shown = time.monotonic()
                 progress = {job: latest_status(job.out) for job in under_way}
+                for job, status in progress.items():
+                    if job not in stuck and (where := watchdog.stands_still(job, status)):
+                        stuck[job] = where
+                        executor.end(job)
                 left = _seconds_left(
                     [expected_seconds(task) for task in waiting],
                     [expected_seconds(under_way[job]) * (1 - _fraction(status)) for job, status in progress.items()],
-                    len(under_way) + len(executor.free()),
+                    len(under_way) + len(companions) + len(executor.free()),
                 )
                 running = [Progress(job.name, status) for job, status in progress.items()]
+                done = len(tasks) - len(waiting) - len(under_way)
                 watcher.show(Activity(title, running, done, len(tasks), left))
     finally:
-        if under_way:
+        if under_way or companions:
             executor.cancel()
+
+
+def _fill(
+    waiting: list[T],
+    under_way: dict[Job, T],
+    companions: set[Job],
+    start: Callable[[T, str], Job | None],
+    company: Callable[[str], Job] | None,
+    executor: Executor,
+) -> None:
+    """Puts a task into every free slot, and company into those that are left over."""
+    for device in executor.free():
+        while waiting:
+            task = waiting.pop(0)
+            job = start(task, device)
+            if job is not None:
+                under_way[job] = task
+                executor.submit(job)
+                break
+        else:
+            if company is not None and under_way:
+                companion = company(device)
+                companions.add(companion)
+                executor.submit(companion)
 
 
 def _fraction(status: Status | None) -> float:
@@ -123,6 +154,8 @@ def answer_of(finished: Finished, model: type[V]) -> V | Refusal:
         return read(finished.job.out, Refusal)
     except BadInput:
         pass
+    if finished.stood_still:
+        return Refusal(ending="hung", reason=f"{finished.stood_still}, and was killed")
     return Refusal(ending="failed", reason=death_of(finished.exit_code, finished.job.log))
 
 

@@ -1,9 +1,11 @@
 """The engine's only door: `python -P -m harness.train VERB SPEC OUT`."""
 
 import importlib
+import os
 import sys
 import traceback
 from pathlib import Path
+from typing import NoReturn
 
 from harness.ledger.errors import BadInput
 from harness.ledger.files import write
@@ -41,5 +43,12 @@ def main(arguments: list[str]) -> int:
         return 1
 
 
+def leave(code: int) -> NoReturn:
+    """Ends the process here and now: taking torch down in order costs seconds that belong to nobody's account."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    leave(main(sys.argv[1:]))

@@ -26,6 +26,13 @@ class Clock:
         self.wall_seconds = 0.0
         """Wall time between the starts and the stops, whatever the clock itself reads."""
 
+    def carry(self, spent_seconds: float, wall_seconds: float) -> None:
+        """What an earlier process spent on the same run is spent."""
+        if self._started is not None or self._before:
+            raise RuntimeError("the clock has been running already")
+        self._before = self.latest = spent_seconds
+        self.wall_seconds = wall_seconds
+
     def start(self) -> None:
         """Time counts from here."""
         if self._started is not None:
@@ -79,13 +86,16 @@ class EventClock(Clock):
         super().__init__(now, synchronize)
         self._event = event
         self._first: Event | None = None
-        self._recent: deque[Event] = deque(maxlen=2)
+        self._recent: deque[Event] = deque(maxlen=3)
+        self._iteration = 0.0
+        """Seconds of the latest iteration whose end was seen; it is remembered over a stop."""
 
     def start(self) -> None:
         """Time counts from here, for the device too."""
         super().start()
-        self._recent.clear()
         self._first = self._mark()
+        self._recent.clear()
+        self._recent.append(self._first)
 
     def stop(self) -> None:
         """As Clock.stop; afterwards `spent` is wall time, exactly."""
@@ -99,11 +109,18 @@ class EventClock(Clock):
 
     @property
     def spent(self) -> float:
-        """Seconds up to the end of the iteration before last."""
+        """Seconds up to the end of the latest iteration, which is taken to last as long as the one before it did.
+
+        Whoever spent up to the end of the one before alone would always hand over one iteration too many.
+        """
         if self._first is None or len(self._recent) < 2:
             return self._before
-        self._recent[0].synchronize()
-        return self._before + self._first.elapsed_time(self._recent[0]) / 1000
+        seen = 0.0
+        if len(self._recent) == 3:
+            earlier, before, _ = self._recent
+            before.synchronize()
+            seen, self._iteration = self._first.elapsed_time(before) / 1000, earlier.elapsed_time(before) / 1000
+        return self._before + seen + self._iteration
 
     def _mark(self) -> Event:
         event = self._event()

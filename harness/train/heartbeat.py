@@ -7,10 +7,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
-
 from harness.ledger.files import write
 from harness.ledger.status import PARENT, Status, status_path
+from harness.train.timesheet import Timesheet
 
 ORPHANED = 86
 """Exit code of a process whose sweep died."""
@@ -27,9 +26,9 @@ class Heartbeat:
         self.total: int | None = None
         self.budget_seconds: float | None = None
         self.spent: Callable[[], float] = lambda: 0.0
-        self.durations: dict[str, float] = {}
-        """Wall seconds by phase, of the phases that are over."""
-        self._entered = psutil.Process().create_time()
+        self.sample: Callable[[], None] = lambda: None
+        """Called at every beat: the device's meters are looked at here."""
+        self.timesheet = Timesheet.of_process(self.phase)
         self._parent = int(os.environ[PARENT]) if PARENT in os.environ else None
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
@@ -41,9 +40,7 @@ class Heartbeat:
 
     def enter(self, phase: str, total: int | None = None, done: Callable[[], int] = int) -> None:
         """A new phase begins; `done` counts what is done of it."""
-        now = time.time()
-        self.durations[self.phase] = self.durations.get(self.phase, 0.0) + now - self._entered
-        self._entered = now
+        self.timesheet.turn_to(phase)
         self.phase, self.done, self.total = phase, done, total
         self.log(phase)
 
@@ -70,6 +67,7 @@ class Heartbeat:
             if self._parent is not None and os.getppid() != self._parent:
                 os._exit(ORPHANED)
             try:
+                self.sample()
                 self.write()
             except Exception:  # a full disk, or a clock at its stop: the status grows old, the watch goes on
                 continue

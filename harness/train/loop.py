@@ -14,25 +14,42 @@ PAUSES = (0.03, *(step / 20 for step in range(1, 20)))
 """Shares of the budget after which the clock stands still for a moment, to look at the losses and at the plan."""
 
 
-def spend(trainee: Trainee, batches: Iterator[Batch], pace: Pace, clock: Clock, look: Callable[[], None]) -> None:
-    """Prepares what the method learns first, then trains until the budget is spent.
+def spend_preparation(
+    trainee: Trainee, batches: Iterator[Batch], pace: Pace, clock: Clock, look: Callable[[], None]
+) -> None:
+    """Spends the preparation's share of the budget on what the method learns before it distils."""
+    if pace.preparation_progress() >= 1.0:
+        return
 
-    `look` is called off the clock at every pause, and at the end.
-    """
-    pauses = [*PAUSES, float("inf")]
-    clock.start()
-    while (progress := pace.preparation_progress()) < 1.0:
+    def update(progress: float) -> None:
         trainee.prepare(*next(batches), progress)
         pace.prepared += 1
-        clock.tick()
-    if pace.prepared:
-        clock.stop()
-        pace.begin()
-        clock.start()
-    while (progress := pace.progress()) < 1.0:
-        images, labels = next(batches)
-        trainee.iterate(images, labels, progress)
+
+    def paused() -> None:
+        if pace.preparation_progress() >= 1.0:
+            pace.begin()
+        look()
+
+    _spend(update, pace.preparation_progress, clock, paused)
+
+
+def spend(trainee: Trainee, batches: Iterator[Batch], pace: Pace, clock: Clock, look: Callable[[], None]) -> None:
+    """Trains until the budget is spent."""
+
+    def iterate(progress: float) -> None:
+        trainee.iterate(*next(batches), progress)
         pace.done += 1
+
+    _spend(iterate, pace.progress, clock, look)
+
+
+def _spend(step: Callable[[float], None], used: Callable[[], float], clock: Clock, look: Callable[[], None]) -> None:
+    """Steps until the whole share is used. `look` is called off the clock at every pause, and at the end."""
+    progress = used()
+    pauses = [pause for pause in (*PAUSES, float("inf")) if pause > progress]
+    clock.start()
+    while (progress := used()) < 1.0:
+        step(progress)
         clock.tick()
         if progress >= pauses[0]:
             clock.stop()

@@ -1,50 +1,71 @@
 """How a run moves through its budget: by counting iterations, or by the clock."""
 
-from typing import Protocol
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 from harness.ledger.rules import REPLAN_AFTER, REPLAN_TOLERANCE
 from harness.ledger.spec import RunSpec
 from harness.train.clock import Clock
 
 
-class Pace(Protocol):
+@dataclass(frozen=True)
+class Reached:
+    """How far a run has come: what a resumed one goes on from."""
+
+    prepared: int = 0
+    done: int = 0
+    replanned: int | None = None
+    compared: bool = False
+    preparation_seconds: float = 0.0
+
+
+class Pace(ABC):
     """The only thing the loop asks for how long."""
 
-    prepared: int
-    """Updates of what the method learns before it distils."""
-    done: int
-    replanned: int | None
+    def __init__(self, clock: Clock, preparation_seconds: float = 0.0) -> None:
+        self.prepared = 0
+        """Updates of what the method learns before it distils."""
+        self.done = 0
+        self.replanned: int | None = None
+        self._clock = clock
+        self._compared = False
+        self._preparation_seconds = preparation_seconds
 
+    @property
+    def reached(self) -> Reached:
+        """How far this run is."""
+        return Reached(self.prepared, self.done, self.replanned, self._compared, self._preparation_seconds)
+
+    def go_on_from(self, reached: Reached) -> None:
+        """Neither does again what an earlier process did, nor leaves any of it out."""
+        self.prepared, self.done, self.replanned = reached.prepared, reached.done, reached.replanned
+        self._compared, self._preparation_seconds = reached.compared, reached.preparation_seconds
+
+    @abstractmethod
     def preparation_progress(self) -> float:
         """The share of the preparation that is used, 1 or more when it is over."""
-        ...
 
-    def begin(self) -> None:
-        """The preparation is over, and the clock stands still."""
-        ...
-
+    @abstractmethod
     def progress(self) -> float:
         """The share of what is left for training that is used, 1 or more when the run is over."""
-        ...
 
+    @abstractmethod
+    def begin(self) -> None:
+        """The preparation is over, and the clock stands still."""
+
+    @abstractmethod
     def pause(self) -> None:
         """The clock stands still: time to compare with the plan."""
-        ...
 
 
-class IterationsPace:
+class IterationsPace(Pace):
     """Spends the planned iterations. A time budget is compared with the plan once, early, and re-planned if off."""
 
     def __init__(self, planned: int, budget_seconds: float | None, clock: Clock, preparation: int = 0) -> None:
-        self.prepared = 0
-        self.done = 0
-        self.replanned: int | None = None
+        super().__init__(clock)
         self._preparation = preparation
-        self._preparation_seconds = 0.0
         self._planned = planned
         self._budget_seconds = budget_seconds
-        self._clock = clock
-        self._compared = False
 
     def preparation_progress(self) -> float:
         """Updates done over updates planned."""
@@ -69,16 +90,12 @@ class IterationsPace:
             self.replanned = max(affordable, self.done)
 
 
-class ClockPace:
+class ClockPace(Pace):
     """Runs until the clock has spent the budget."""
 
     def __init__(self, budget_seconds: float, clock: Clock, preparation_share: float = 0.0) -> None:
-        self.prepared = 0
-        self.done = 0
-        self.replanned: int | None = None
-        self._preparation_seconds = preparation_share * budget_seconds
-        self._training_seconds = budget_seconds - self._preparation_seconds
-        self._clock = clock
+        super().__init__(clock, preparation_share * budget_seconds)
+        self._budget_seconds = budget_seconds
 
     def preparation_progress(self) -> float:
         """Spent over the preparation's share of the budget."""
@@ -89,7 +106,7 @@ class ClockPace:
 
     def progress(self) -> float:
         """Spent since the preparation over what is left for training."""
-        return (self._clock.spent - self._preparation_seconds) / self._training_seconds
+        return (self._clock.spent - self._preparation_seconds) / (self._budget_seconds - self._preparation_seconds)
 
     def pause(self) -> None:
         """The clock itself is the plan."""

@@ -1,7 +1,9 @@
 """One run: build, warm up, spend the budget, score the final weights."""
 
 import math
+import time
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -13,25 +15,34 @@ from harness.ledger.endings import Ending
 from harness.ledger.errors import BadInput
 from harness.ledger.files import read, write
 from harness.ledger.record import Outcome, Point, Times
-from harness.ledger.results import COUNTS, LOCKED, lock_path
+from harness.ledger.results import COUNTS, LOCKED, checkpoint_path, lock_path
 from harness.ledger.spec import RunSpec
 from harness.ledger.workload import Split as SplitName
 from harness.segmentation.batches import Batches, first_batches_sha256
 from harness.segmentation.data import Split, load
 from harness.segmentation.evaluate import EVALUATION_BATCH, evaluate, save, scores
 from harness.segmentation.weights import keep_weights, state_sha256
-from harness.train.clock import budget_clock
+from harness.train.checkpoint import Checkpoint
+from harness.train.checkpoint import load as load_checkpoint
+from harness.train.checkpoint import save as save_checkpoint
+from harness.train.clock import budget_clock, cpu_seconds
 from harness.train.endings import Diverged, ending_of, reason_of
 from harness.train.heartbeat import Heartbeat
-from harness.train.loop import spend, warm_up
+from harness.train.loop import spend, spend_preparation, warm_up
+from harness.train.meters import meters_of
 from harness.train.pace import pace_of
 from harness.train.streams import generator, stream_seed
+from harness.train.timesheet import process_seconds
 from harness.train.trainee import Trainee, make_trainee, prepare
+from harness.train.waiting import waiting
 
 LOCK_SECONDS = 2.0
 """Whoever only looks whether the lock is held, holds it for a moment."""
 
 WARM_UP_ITERATIONS = 3
+
+CHECKPOINT_SECONDS = 30.0
+"""A run keeps no checkpoint before it is this old, nor another so soon: what is lost is cheap to do again."""
 
 
 def main(spec_path: Path, out: Path, heartbeat: Heartbeat) -> int:
@@ -40,7 +51,7 @@ def main(spec_path: Path, out: Path, heartbeat: Heartbeat) -> int:
     results = out.parent.parent.parent  # OUT lies in RESULTS/work/KEY.ATTEMPT
     try:
         with FileLock(lock_path(results, spec.key), timeout=LOCK_SECONDS):
-            write(out, Run(spec, out, heartbeat).carry_out())
+            write(out, Run(spec, out, heartbeat, results).carry_out())
     except Timeout:
         print(f"bench: {spec.key} is being run by another process", flush=True)
         return LOCKED
@@ -50,16 +61,19 @@ def main(spec_path: Path, out: Path, heartbeat: Heartbeat) -> int:
 class Run:
     """A run's state, so that what was reached is told also when it fails."""
 
-    def __init__(self, spec: RunSpec, out: Path, heartbeat: Heartbeat) -> None:
+    def __init__(self, spec: RunSpec, out: Path, heartbeat: Heartbeat, results: Path) -> None:
         self.spec = spec
         self.out = out
         self.heartbeat = heartbeat
         self.device = torch.device(spec.device)
         self.clock = budget_clock(self.device)
         self.pace = pace_of(spec, self.clock)
+        self.meters = meters_of(self.device)
+        self.checkpoint = checkpoint_path(results, spec.key)
+        self.kept_at = time.monotonic()
+        self.data_wait = 0.0
         self.curve: list[Point] = []
         self.facts = Outcome(ending="done")
-        self._read_at = 0
 
     def carry_out(self) -> Outcome:
         """The one place where a run's failure becomes an ending."""
@@ -103,19 +117,41 @@ class Run:
         warm_up(trainee, self.batches(split), WARM_UP_ITERATIONS)
         torch.manual_seed(stream_seed(spec.seed, "dropout"))
         batches = self.batches(split)
-        self.heartbeat.enter("training", spec.iterations, lambda: self.pace.done)
-        self.heartbeat.budget_seconds, self.heartbeat.spent = spec.budget_seconds, lambda: self.clock.latest
-        spend(trainee, batches, self.pace, self.clock, lambda: self.look(trainee))
+        self.resume(trainee, batches)
+        self.spend(trainee, batches)
         return trainee
 
-    def look(self, trainee: Trainee) -> None:
+    def spend(self, trainee: Trainee, batches: Batches) -> None:
+        """Preparation and training, the meters read beside."""
+        spec, waited = self.spec, waiting(batches, self.device)
+        self.heartbeat.budget_seconds, self.heartbeat.spent = spec.budget_seconds, lambda: self.clock.latest
+        self.heartbeat.sample = self.meters.sample
+        self.meters.start()
+        self.heartbeat.enter("preparation", spec.preparation_iterations, lambda: self.pace.prepared)
+        spend_preparation(trainee, waited, self.pace, self.clock, lambda: self.keep(trainee, batches))
+        waited_before = waited.read()
+        self.heartbeat.enter("training", spec.iterations, lambda: self.pace.done)
+        try:
+            spend(trainee, waited, self.pace, self.clock, lambda: self.look(trainee, batches))
+        finally:
+            self.meters.stop()
+            self.data_wait = waited.read() - waited_before
+
+    def look(self, trainee: Trainee, batches: Batches) -> None:
         """Off the clock: a point of the learning curve, a look at the plan, and the end of a run that diverged."""
-        iterations = self.pace.done - self._read_at
+        with self.heartbeat.timesheet.on("logging"):
+            self.point(trainee)
+            self.pace.pause()
+            self.heartbeat.total = self.pace.replanned or self.heartbeat.total
+        self.keep(trainee, batches)
+
+    def point(self, trainee: Trainee) -> None:
+        """Adds to the learning curve what the losses were since its last point; Diverged when one is no number."""
+        iterations = self.pace.done - (self.curve[-1].iteration if self.curve else 0)
         if iterations == 0:
             return
         losses = [value / iterations for value in trainee.losses.tolist()]
         trainee.losses.zero_()
-        self._read_at = self.pace.done
         if not all(math.isfinite(loss) for loss in losses):
             named = zip(("task", *trainee.distiller.names), losses, strict=True)
             lost = ", ".join(name for name, loss in named if not math.isfinite(loss))
@@ -130,15 +166,54 @@ class Run:
             )
         )
         self.heartbeat.log(f"iteration {self.pace.done}, spent {self.clock.spent:.2f} s, losses {losses}")
-        self.pace.pause()
-        self.heartbeat.total = self.pace.replanned or self.heartbeat.total
+
+    def keep(self, trainee: Trainee, batches: Batches) -> None:
+        """Off the clock: a checkpoint, when the last one is old."""
+        if time.monotonic() - self.kept_at < CHECKPOINT_SECONDS:
+            return
+        with self.heartbeat.timesheet.on("checkpoint"):
+            checkpoint = Checkpoint(
+                key=self.spec.key,
+                trainee=trainee.snapshot(),
+                batches=batches.state(),
+                reached=self.pace.reached,
+                spent_seconds=self.clock.spent,
+                wall_seconds=self.clock.wall_seconds,
+                curve=tuple(point.model_dump_json() for point in self.curve),
+            )
+            save_checkpoint(self.checkpoint, checkpoint)
+            self.kept_at = time.monotonic()
+
+    def resume(self, trainee: Trainee, batches: Batches) -> None:
+        """Goes on from the checkpoint, if an earlier attempt left one that can be read."""
+        if not self.checkpoint.exists():
+            return
+        try:
+            found = load_checkpoint(self.checkpoint, self.spec.key)
+        except BadInput as error:
+            self.heartbeat.log(f"from the beginning, for {error}")
+            return
+        trainee.restore(found.trainee)
+        batches.go_on_from(found.batches)
+        self.pace.go_on_from(found.reached)
+        self.clock.carry(found.spent_seconds, found.wall_seconds)
+        self.curve = [Point.model_validate_json(point) for point in found.curve]
+        self.note(resumed_iterations=found.reached.done, resumed_seconds=found.spent_seconds)
+        self.heartbeat.log(f"goes on at iteration {found.reached.done}, {found.spent_seconds:.2f} s spent")
 
     def score(self, trainee: Trainee) -> None:
         """Keeps the final weights, and scores them and no others."""
         self.heartbeat.enter("evaluation")
         self.note(student_sha256=keep_weights(trainee.student, Path(self.spec.students)))
         split = self.load(self.spec.scored_on)
-        counts = evaluate(trainee.student, split, self.spec.ground.workload, self.device, EVALUATION_BATCH)
+        seen = 0
+
+        def tell(images: int) -> None:
+            nonlocal seen
+            seen = images
+
+        self.heartbeat.enter("evaluation", len(split.images), lambda: seen)
+        counts = evaluate(trainee.student, split, self.spec.ground.workload, self.device, EVALUATION_BATCH, tell)
         save(counts, self.out.with_name(COUNTS))
         self.note(scores=scores(counts))
 
@@ -171,14 +246,32 @@ class Run:
             replanned_iterations=self.pace.replanned,
             spent_seconds=self.clock.spent,
             wall_seconds=self.clock.wall_seconds,
-            times=times(self.heartbeat.durations, self.clock.wall_seconds),
+            times=times(self.heartbeat.timesheet.seconds, self.data_wait),
+            cpu_seconds=cpu_seconds(),
+            readings=self.meters.readings(),
             curve=tuple(self.curve),
         )
         return self.facts
 
 
-def times(durations: dict[str, float], training: float) -> Times:
-    """The process's wall time by phase; what the training phase spent off the clock is `other`."""
-    named = {"starting": "start_up", "data": "data", "warm-up": "warm_up", "evaluation": "evaluation"}
-    known = {field: durations.get(phase, 0.0) for phase, field in named.items()}
-    return Times(**known, training=training, other=max(0.0, sum(durations.values()) - sum(known.values()) - training))
+ENTRIES = {
+    "starting": "start_up",
+    "data": "loading",
+    "building": "loading",
+    "warm-up": "warm_up",
+    "preparation": "preparation",
+    "training": "training",
+    "evaluation": "evaluation",
+    "checkpoint": "checkpoint",
+    "logging": "logging",
+}
+"""Where a timesheet's entries stand in the ledger of time."""
+
+
+def times(seconds: Mapping[str, float], data_wait: float) -> Times:
+    """The ledger of time of a process that is about to end."""
+    entries = dict.fromkeys((*ENTRIES.values(), "other"), 0.0)
+    for entry, spent in seconds.items():
+        entries[ENTRIES.get(entry, "other")] += spent
+    entries["training"] -= data_wait
+    return Times(**entries, data_wait=data_wait, process=process_seconds())

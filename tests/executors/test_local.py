@@ -54,6 +54,17 @@ def test_a_killed_job_tells_its_signal(python_as_engine):
     assert wait(executor)[0].exit_code == -9
 
 
+def test_one_job_can_be_ended_and_the_others_go_on(python_as_engine):
+    """The one that sleeps is killed; the one beside it prints."""
+    executor = Local(["cpu", "cpu"])
+    sleeping = python_as_engine("import time; time.sleep(60)", "sleeping")
+    for job in (sleeping, python_as_engine("import time; time.sleep(0.3)", "working")):
+        executor.submit(job)
+    executor.end(sleeping)
+    ends = {finished.job.name: finished.exit_code for finished in wait(executor, 2)}
+    assert ends == {"sleeping": -9, "working": 0}
+
+
 def test_a_slot_holds_one_job(python_as_engine):
     """Two slots: after one submission one is free, after the end both are."""
     executor = Local(["cpu", "cpu"])

@@ -3,6 +3,7 @@
 import pytest
 
 from harness.ledger.budget import Budget
+from harness.ledger.cost import Cost
 from harness.ledger.errors import BadInput
 from harness.ledger.findings import Refusal
 from harness.ledger.plan import Plan, make_plan, shortest, smallest_budget_seconds
@@ -11,9 +12,12 @@ from tests.factories import cost, ground, method
 BASELINE, KD = method("baseline"), method("kd")
 
 
-def planned(text: str, *, seeds: int = 1, pace=None, methods=(BASELINE, KD), scored_on="score", **costs) -> Plan:
+def planned(
+    text: str, *, seeds: int = 1, pace=None, methods=(BASELINE, KD), scored_on="score", slow=False, **costs
+) -> Plan:
     prices = {"baseline": cost(1.0), "kd": cost(2.5), **costs}
-    return make_plan(ground(), methods, prices, Budget.parse_list(text), range(seeds), pace, scored_on)
+    anchors = {name: price.seconds for name, price in prices.items() if isinstance(price, Cost)}
+    return make_plan(ground(), methods, prices, Budget.parse_list(text), range(seeds), pace, scored_on, anchors, slow)
 
 
 def test_a_time_budget_buys_what_the_cost_allows():
@@ -100,10 +104,9 @@ def test_the_clock_cannot_spend_iterations():
         planned("400 it", pace="clock")
 
 
-def test_an_anchor_without_a_price_is_bad_input():
-    """The reason comes along."""
-    with pytest.raises(BadInput, match="kd has no price here: it crashed"):
-        planned("1k it of kd", methods=(BASELINE,), kd=Refusal(ending="failed", reason="it crashed"))
+def test_a_slow_node_is_held_against_every_run_of_the_plan():
+    """What is known against the host is known before anything is spent."""
+    assert [run.marks for run in planned("90s", slow=True).runs] == [("slow_node",), ("slow_node",)]
 
 
 def test_a_plan_survives_its_file(tmp_path):

@@ -9,6 +9,7 @@ import pytest
 from harness.ledger.endings import Ending, Mark
 from harness.ledger.errors import BadInput
 from harness.ledger.record import Record
+from harness.ledger.rules import RULES_VERSION
 from harness.report import build
 from harness.report.page import grouped, whisker
 from harness.score.leaderboard import boards
@@ -82,7 +83,7 @@ def test_a_board_is_headed_by_what_was_held_fixed(tmp_path):
 
     for fact in ("Streets, drawn scenes", "demonstration", "says nothing about real data", "Budget 90s", "Budget 6m"):
         assert fact in text
-    for fact in ("Test CPU, 1 thread", "float32, torch 2.8", "pace clock", "version 1", "72.0 % mIoU"):
+    for fact in ("Test CPU, 1 thread", "float32, torch 2.8", "pace clock", f"version {RULES_VERSION}", "72.0 % mIoU"):
         assert fact in text
     assert "diverged: seeds 0, 1 (loss is not finite)" in text
 
@@ -176,3 +177,11 @@ def test_a_whisker_lies_within_its_plot():
     assert 0 <= shown["kd"].low < shown["kd"].mean < shown["kd"].high <= 100
     assert shown["kd"].zero == shown["cwd"].zero
     assert shown["kd"].mean < shown["cwd"].mean
+
+
+def test_accounts_that_differ_stand_beside_the_run(tmp_path):
+    """What the run says of its time and what the sweep saw, where they part."""
+    held = record("kd").model_copy(update={"disagreements": ("the clock says 9.00 s, the ledger has 7.00 s",)})
+    save(tmp_path, record("baseline"), held)
+    said = "accounts differ: the clock says 9.00 s, the ledger has 7.00 s"
+    assert parsed(build(tmp_path, tmp_path / "reports")).texts.count(said) == 1

@@ -2,6 +2,7 @@
 
 import pytest
 
+from harness.ledger.rules import RULES_VERSION
 from harness.score.leaderboard import Tally, boards
 from harness.score.store import frame_of
 from tests.factories import device_class, ground, record, workload
@@ -136,11 +137,20 @@ def test_versions_of_a_method_are_rows_of_their_own():
 def test_a_track_is_a_board_and_benchmarks_come_first():
     """Budgets ascend within a workload and a device."""
     real = ground("camvid", of=workload(title="CamVid", standing="benchmark"), device=device_class(model="H200"))
-    runs = [record(budget="6m"), record(budget="90s"), record(on=real, budget="1h"), record(rules=2, budget="90s")]
+    runs = [
+        record(budget="6m"),
+        record(budget="90s"),
+        record(on=real, budget="1h"),
+        record(rules=RULES_VERSION + 1, budget="90s"),
+    ]
     found = boards(frame_of(runs))
 
     assert [board.workload for board in found] == ["camvid", "streets", "streets", "streets"]
-    assert [(board.rules, board.budget) for board in found[1:]] == [(1, "90s"), (1, "6m"), (2, "90s")]
+    assert [(board.rules, board.budget) for board in found[1:]] == [
+        (RULES_VERSION, "90s"),
+        (RULES_VERSION, "6m"),
+        (RULES_VERSION + 1, "90s"),
+    ]
 
 
 def test_an_empty_frame_has_no_board():

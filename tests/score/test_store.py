@@ -121,7 +121,7 @@ def test_a_track_is_workload_budget_device_pace_and_rules():
     h200 = ground(device=device_class(kind="cuda", model="H200"))
 
     assert held == track(spec(method("cwd"), budget="2m", seed=5))
-    others = {track(spec(budget="3m")), track(spec(budget="2m", pace="iterations")), track(spec(budget="2m", rules=2))}
+    others = {track(spec(budget="3m")), track(spec(budget="2m", pace="iterations")), track(spec(budget="2m", rules=99))}
     assert held not in others | {track(spec(on=h200, budget="2m"))}
     assert len(others) == 3
 
@@ -140,3 +140,10 @@ def test_a_trial_is_on_no_board(tmp_path):
     save(tmp_path, trial)
     with pytest.raises(BadInput, match=r"spec\.scored_on: found .tune.: a trial of `bench tune`, which no board holds"):
         load(tmp_path)
+
+
+def test_accounts_that_differ_are_in_the_frame(tmp_path):
+    """One run's ledger does not add up, the other's does."""
+    wrong = record().model_copy(update={"disagreements": ("the clock says 9.00 s, the ledger has 7.00 s", "and more")})
+    save(tmp_path, wrong, record(seed=1))
+    assert load(tmp_path).disagreements.tolist() == ["the clock says 9.00 s, the ledger has 7.00 s; and more", ""]

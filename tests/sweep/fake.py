@@ -30,6 +30,9 @@ class FakeExecutor:
         ended, self._running = self._running, []
         return [Finished(job, self.engine(job), 1.0, 2.0) for job in ended]
 
+    def end(self, job: Job) -> None:
+        self._running.remove(job)
+
     def cancel(self) -> Sequence[Finished]:
         self.cancelled += 1
         self._running = []

@@ -85,8 +85,8 @@ def test_a_clock_that_is_started_twice_or_stopped_unstarted_complains(wrong: str
             clock.stop()
 
 
-def test_an_event_clock_reads_the_iteration_before_last():
-    """After iterations that end at 1, 2 and 3 s it says 2 s, and waits for no later event: the device stays busy."""
+def test_an_event_clock_waits_for_the_iteration_before_last_and_reckons_with_the_last():
+    """After iterations that end at 1, 2 and 4 s it has seen 2 s, and takes the third to last 1 s as the second did."""
     time = Time()
     made: list[FakeEvent] = []
 
@@ -96,11 +96,24 @@ def test_an_event_clock_reads_the_iteration_before_last():
 
     clock = EventClock(time.now, time.wait, event)
     clock.start()
-    for _ in range(3):
-        time.seconds += 1.0
+    for seconds in (1.0, 1.0, 2.0):
+        time.seconds += seconds
         clock.tick()
-    assert clock.spent == 2.0
+    assert clock.spent == 3.0
     assert [event.waited for event in made] == [False, False, True, False]
+
+
+def test_a_clock_goes_on_from_what_an_earlier_process_spent():
+    """40 s are carried over, 2 s are added; a clock that has run takes nothing more."""
+    time = Time()
+    clock = Clock(time.now, time.wait, time.now)
+    clock.carry(40.0, 44.0)
+    clock.start()
+    time.seconds += 2.0
+    clock.stop()
+    assert (clock.spent, clock.latest, clock.wall_seconds) == (42.0, 42.0, 46.0)
+    with pytest.raises(RuntimeError, match="has been running already"):
+        clock.carry(1.0, 1.0)
 
 
 def test_a_stopped_event_clock_says_wall_time():

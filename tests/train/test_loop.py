@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from harness.train.clock import Clock
-from harness.train.loop import PAUSES, spend, warm_up
-from harness.train.pace import IterationsPace
+from harness.train.loop import PAUSES, spend, spend_preparation, warm_up
+from harness.train.pace import ClockPace, IterationsPace
 
 
 class Counting:
@@ -79,29 +79,93 @@ def test_a_warm_up_tries_the_preparation_too():
     assert (trainee.prepared, len(trainee.progress)) == ([0.0], 3)
 
 
-def test_the_loop_prepares_first_and_on_the_clock(still_clock: Clock):
-    """Two updates at 0 and a half, then ten iterations from their own 0; the clock is stopped once in between."""
+def test_the_preparation_has_its_own_progress_and_ends_with_the_clock_still(still_clock: Clock):
+    """Two updates at 0 and a half, on the clock; the pace begins off it, and the last look comes after that."""
     trainee = Counting(needs_preparation=True)
     pace = IterationsPace(10, None, still_clock, preparation=2)
-    running: list[bool] = []
-    begin = pace.begin
-    pace.begin = lambda: (running.append(still_clock._started is not None), begin())[1]
-    prepare = trainee.prepare
+    told: list[str] = []
 
-    def watched(images, labels, progress):
-        running.append(still_clock._started is not None)
-        prepare(images, labels, progress)
+    def is_running(what: str) -> None:
+        told.append(f"{what} {'on' if still_clock._started is not None else 'off'} the clock")
 
-    trainee.prepare = watched
-    spend(trainee, itertools.repeat((None, None)), pace, still_clock, lambda: None)
-    assert running == [True, True, False]
+    begin, prepare = pace.begin, trainee.prepare
+    pace.begin = lambda: (is_running("begin"), begin())[1]
+    trainee.prepare = lambda *batch: (is_running("prepare"), prepare(*batch))[1]
+    spend_preparation(trainee, itertools.repeat((None, None)), pace, still_clock, lambda: is_running("look"))
+    assert told[0] == "prepare on the clock"
+    assert told[-2:] == ["begin off the clock", "look off the clock"]
     assert trainee.prepared == [0.0, 0.5]
-    assert trainee.progress == pytest.approx([step / 10 for step in range(10)])
+    assert pace.prepared == 2
 
 
-def test_without_preparation_the_clock_is_not_stopped_for_it(still_clock: Clock):
-    """`begin` is for paces that prepared."""
+def test_without_preparation_the_clock_is_not_started_for_it(still_clock: Clock):
+    """Nothing is prepared, begun or looked at."""
     pace = IterationsPace(2, None, still_clock)
     pace.begin = lambda: pytest.fail("there was nothing to begin after")
-    spend(Counting(), itertools.repeat((None, None)), pace, still_clock, lambda: None)
+    spend_preparation(Counting(), iter(()), pace, still_clock, lambda: pytest.fail("looked"))
     assert pace.prepared == 0
+
+
+class Working:
+    """An iteration takes a second of the clock; a look takes what the test says, by the same time."""
+
+    def __init__(self) -> None:
+        self.time = 0.0
+        self.clock = Clock(lambda: self.time, lambda: None, lambda: self.time)
+        self.distiller = SimpleNamespace(needs_preparation=False)
+
+    def iterate(self, images, labels, progress):
+        self.time += 1.0
+
+
+@pytest.mark.parametrize("kind", [ClockPace, IterationsPace])
+def test_evaluations_of_no_time_and_of_a_second_end_with_the_same_iterations(kind: type):
+    """Each of 20 looks takes a second: more than an iteration, and still none of the 100 is lost to them."""
+    done = []
+    for look_seconds in (0.0, 1.0):
+        working = Working()
+
+        def look(working: Working = working, seconds: float = look_seconds) -> None:
+            working.time += seconds
+
+        pace = ClockPace(100.0, working.clock) if kind is ClockPace else IterationsPace(100, 100.0, working.clock)
+        spend(working, itertools.repeat((None, None)), pace, working.clock, lambda p=pace, go=look: (go(), p.pause()))
+        done.append((pace.done, working.clock.spent))
+    assert done == [(100, 100.0), (100, 100.0)]
+
+
+@pytest.mark.parametrize("kind", [ClockPace, IterationsPace])
+@pytest.mark.parametrize("stopped_at", [1, 3, 42, 99])
+def test_a_resumed_run_does_every_iteration_once_and_pays_for_it_once(kind: type, stopped_at: int):
+    """Stopped after so many iterations and gone on with by another process: 100 in all, 100 seconds in all."""
+
+    def begin(working: Working) -> IterationsPace | ClockPace:
+        return ClockPace(100.0, working.clock) if kind is ClockPace else IterationsPace(100, 100.0, working.clock)
+
+    class Stopped(Exception):
+        pass
+
+    first = Working()
+    pace = begin(first)
+    iterate = first.iterate
+
+    def until_stopped(*batch) -> None:
+        if pace.done == stopped_at:
+            first.clock.stop()
+            raise Stopped
+        iterate(*batch)
+
+    first.iterate = until_stopped
+    with pytest.raises(Stopped):
+        spend(first, itertools.repeat((None, None)), pace, first.clock, lambda: None)
+
+    second = Working()
+    again = begin(second)
+    again.go_on_from(pace.reached)
+    second.clock.carry(first.clock.spent, first.clock.wall_seconds)
+    seen: list[float] = []
+    iterate_on = second.iterate
+    second.iterate = lambda images, labels, progress: (seen.append(progress), iterate_on(images, labels, progress))[1]
+    spend(second, itertools.repeat((None, None)), again, second.clock, again.pause)
+    assert (again.done, second.clock.spent) == (100, 100.0)
+    assert seen == pytest.approx([step / 100 for step in range(stopped_at, 100)])

@@ -1,0 +1,68 @@
+"""How long training waits for its next batch."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import torch
+
+from harness.train.clock import Event
+from harness.train.loop import Batch
+
+
+class Waiting:
+    """Hands out batches, and adds up the wall time that this takes.
+
+    Where the process makes its own data, on a CPU, making them is that time.
+    """
+
+    def __init__(self, batches: Iterator[Batch], now: Callable[[], float] = time.perf_counter) -> None:
+        self._batches = batches
+        self._now = now
+        self.seconds = 0.0
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self
+
+    def __next__(self) -> Batch:
+        before = self._now()
+        batch = next(self._batches)
+        self.seconds += self._now() - before
+        return batch
+
+    def read(self) -> float:
+        """Seconds up to now; called only while the clock stands still."""
+        return self.seconds
+
+
+class DeviceWaiting(Waiting):
+    """On an accelerator: for how long the device had nothing of the iteration before left to do.
+
+    An event before a batch is asked for and one after it lie close together on the device when the host is ahead, and
+    far apart when the device stood idle for the batch. What the device itself does for the batch counts too.
+    """
+
+    def __init__(self, batches: Iterator[Batch], event: Callable[[], Event]) -> None:
+        super().__init__(batches)
+        self._event = event
+        self._pairs: list[tuple[Event, Event]] = []
+
+    def __next__(self) -> Batch:
+        before, after = self._event(), self._event()
+        before.record()
+        batch = next(self._batches)
+        after.record()
+        self._pairs.append((before, after))
+        return batch
+
+    def read(self) -> float:
+        """As Waiting.read; the device has come to every event by then."""
+        self.seconds += sum(before.elapsed_time(after) for before, after in self._pairs) / 1000
+        self._pairs.clear()
+        return self.seconds
+
+
+def waiting(batches: Iterator[Batch], device: torch.device) -> Waiting:
+    """The batches with a meter for the device's kind."""
+    if device.type == "cuda":
+        return DeviceWaiting(batches, lambda: torch.cuda.Event(enable_timing=True))  # type: ignore[no-untyped-call]
+    return Waiting(batches)

@@ -1,0 +1,172 @@
+"""Prices, with an executor whose profiles say what the test wants."""
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.executors.job import Job
+from harness.ledger.budget import Budget
+from harness.ledger.cost import Cost, CostFile, Measurement
+from harness.ledger.errors import BadInput
+from harness.ledger.files import read, write
+from harness.ledger.findings import Refusal
+from harness.ledger.spec import ProfileSpec
+from harness.sweep import story
+from harness.sweep.costs import anchor_seconds, foreign_baseline, is_slow_node, measure
+from tests.factories import ground, method
+from tests.sweep.fake import FakeExecutor, Listening
+
+BASELINE, KD = method("baseline"), method("kd")
+
+
+@pytest.fixture(autouse=True)
+def a_host_and_its_torch(monkeypatch: pytest.MonkeyPatch):
+    """So that no test depends on where it runs."""
+    monkeypatch.setattr(socket, "gethostname", lambda: "node1")
+
+
+def profiler(baseline: float = 0.1, ratio: float = 2.5) -> Callable[[Job], int]:
+    """An engine whose processes measure so."""
+
+    def engine(job: Job) -> int:
+        spec = read(job.spec, ProfileSpec)
+        own = baseline * (ratio if spec.method.distils else 1.0)
+        found = Measurement(
+            baseline_seconds=(baseline,) * 40, method_seconds=(own,) * 40, baseline_flops=10**9, method_flops=10**9,
+            peak_memory_bytes=None, wall_seconds=1.0,
+        )  # fmt: skip
+        write(job.out, found)
+        return 0
+
+    return engine
+
+
+def measured(results: Path, *methods, engine=None, again: bool = False, slots=("cpu", "cpu")):
+    executor = FakeExecutor(engine or profiler(), slots)
+    costs = measure(ground(), methods, 2.0, results, again, executor, Listening())
+    return costs, executor
+
+
+def test_a_method_that_is_measured_alone_has_company(tmp_path: Path):
+    """Two slots and one method: the other slot measures the baseline meanwhile, and nobody hears of it."""
+    costs, executor = measured(tmp_path, KD)
+    assert [job.name for job in executor.jobs] == ["kd", "company-0"]
+    assert list(costs) == ["kd"]
+    assert len(list((tmp_path / "costs").glob("*.json"))) == 1
+
+
+def test_methods_that_fill_all_slots_need_no_company(tmp_path: Path):
+    """Two slots, two methods."""
+    _, executor = measured(tmp_path, BASELINE, KD)
+    assert [job.name for job in executor.jobs] == ["baseline", "kd"]
+
+
+def test_one_slot_has_no_company(tmp_path: Path):
+    """Nothing runs beside a run there either."""
+    _, executor = measured(tmp_path, KD, slots=("cpu",))
+    assert [job.name for job in executor.jobs] == ["kd"]
+
+
+def test_a_measured_cost_is_used_again(tmp_path: Path):
+    """No job the second time, but with --remeasure."""
+    measured(tmp_path, BASELINE, KD)
+    assert measured(tmp_path, BASELINE, KD)[1].jobs == []
+    assert len(measured(tmp_path, BASELINE, KD, again=True)[1].jobs) == 2
+
+
+def test_a_measurement_that_stood_still_is_no_price(tmp_path: Path):
+    """Its refusal says what became of it."""
+
+    def silent(job: Job) -> int:
+        job.log.write_text("settling\n")
+        return -9
+
+    costs, _ = measured(tmp_path, KD, engine=silent)
+    assert costs["kd"] == Refusal(ending="failed", reason="killed by signal 9 (SIGKILL); the log ends with: settling")
+
+
+def test_the_host_that_measured_the_costs_needs_no_check(tmp_path: Path):
+    """Neither does the first one."""
+    assert foreign_baseline(ground(), tmp_path) is None
+    measured(tmp_path, KD)
+    assert foreign_baseline(ground(), tmp_path) is None
+
+
+@pytest.mark.parametrize(("here", "slow"), [(0.1, False), (0.115, False), (0.125, True), (0.075, True)])
+def test_another_host_is_checked_by_a_fresh_baseline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: float, slow: bool
+):
+    """Within 20 % on a CPU it is of the track; beyond, either way, it is a slow node, and said to be one."""
+    measured(tmp_path, KD)
+    monkeypatch.setattr(socket, "gethostname", lambda: "node2")
+    there = foreign_baseline(ground(), tmp_path)
+    assert there == 0.1
+    watcher, executor = Listening(), FakeExecutor(profiler(here), ("cpu",))
+    assert is_slow_node(ground(), there, 2.0, tmp_path, False, executor, watcher) is slow
+    assert [job.name for job in executor.jobs] == ["baseline"]
+    assert any(line.startswith("slow_node: node2") for line in watcher.lines) is slow
+    (kept,) = (tmp_path / "costs" / "hosts").glob("node2-*.json")
+    assert read(kept, CostFile).measurement.baseline_seconds[0] == here
+    assert foreign_baseline(ground(), tmp_path) == 0.1, "the check joined what it is held against"
+
+
+def test_an_anchor_keeps_the_price_at_which_it_was_first_used(tmp_path: Path):
+    """A baseline that is pooled anew moves costs a little; the budget of a track must not move with them."""
+    first, later = (
+        Cost(seconds=s, ratio=2.5, ratio_low=2.5, ratio_high=2.5, rounds=40, flops=None) for s in (0.25, 0.26)
+    )
+    assert anchor_seconds(ground(), KD, first, tmp_path, renew=False) == 0.25
+    assert anchor_seconds(ground(), KD, later, tmp_path, renew=False) == 0.25
+    assert anchor_seconds(ground(), KD, later, tmp_path, renew=True) == 0.26
+
+
+def request(budget: str, results: Path, seeds: int = 3) -> story.Request:
+    return story.Request(
+        workload="streets", methods=["kd"], budgets=Budget.parse_list(budget), seeds=range(seeds), pace=None,
+        device="cpu", concurrency=2, data=None, results=results, profile_seconds=None, remeasure=False,
+    )  # fmt: skip
+
+
+def time_for_measuring(budget: str, results: Path, engine=None) -> tuple[float, FakeExecutor]:
+    executor = FakeExecutor(engine or profiler(), ("cpu",))
+    known = {"kd": KD}
+    return story.profile_seconds(request(budget, results), ground(), known, executor, Listening()), executor
+
+
+def test_the_time_for_measuring_is_two_percent_of_what_the_sweep_spends_on_a_method(tmp_path: Path):
+    """Three seeds of 10 minutes: 36 s; of 10 s: 2 s, the least. No price is needed to know that."""
+    assert time_for_measuring("600s", tmp_path)[0] == pytest.approx(36.0)
+    seconds, executor = time_for_measuring("10s", tmp_path)
+    assert (seconds, executor.jobs) == (2.0, [])
+
+
+def test_a_budget_that_is_no_plain_time_is_reckoned_at_a_quick_price(tmp_path: Path):
+    """Three seeds of 40,000 iterations at 0.1 s: 240 s; of kd at 0.25 s: 600 s; of 4 PFLOP at 1 GFLOP: 24,000 s.
+
+    The quick measurement is not kept.
+    """
+    assert time_for_measuring("40k it", tmp_path)[0] == pytest.approx(240.0)
+    assert time_for_measuring("40k it of kd", tmp_path)[0] == pytest.approx(600.0)
+    assert time_for_measuring("4 PFLOP", tmp_path)[0] == pytest.approx(24_000.0)
+    assert not (tmp_path / "costs").exists()
+
+
+def test_an_anchor_without_a_price_is_bad_input(tmp_path: Path):
+    """The reason comes along."""
+    refusal = Refusal(ending="failed", reason="it crashed")
+    with pytest.raises(BadInput, match=r"^--budget: kd has no price here: it crashed$"):
+        story.anchor_price(ground(), KD, refusal, request("1k it of kd", tmp_path))
+
+
+def test_a_plan_is_held_against_another_hosts_baseline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Drawn up on node1 at 0.1 s an iteration, carried out on a node2 that takes twice that: every run is marked."""
+    from tests.ledger.test_plan import planned
+
+    plan = planned("90s")
+    executor = FakeExecutor(profiler(0.2), ("cpu",))
+    assert story.on_this_host(plan, tmp_path, executor, Listening()) is plan
+    monkeypatch.setattr(socket, "gethostname", lambda: "node2")
+    there = story.on_this_host(plan, tmp_path, executor, Listening())
+    assert {run.marks for run in there.runs} == {("slow_node",)}

@@ -1,0 +1,122 @@
+"""Who stands still, with a clock that the test moves."""
+
+import sys
+from pathlib import Path
+
+from harness.executors.job import Finished, Job
+from harness.executors.local import Local
+from harness.ledger.files import write
+from harness.ledger.findings import Refusal
+from harness.ledger.record import Outcome
+from harness.ledger.status import Status, status_path
+from harness.sweep.watchdog import Watchdog
+from harness.sweep.working import answer_of, work_through
+from tests.sweep.fake import FakeExecutor, Listening
+
+
+class Time:
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def now(self) -> float:
+        return self.seconds
+
+
+def job(folder: Path, name: str = "kd seed 0") -> Job:
+    return Job(name, "run", folder / "spec.json", folder / "out.json", folder / "log.txt", "cpu", 1)
+
+
+def status(done: int, heartbeat: float = 0.0, phase: str = "training") -> Status:
+    return Status(
+        pid=1, phase=phase, done=done, total=100, spent_seconds=float(done), budget_seconds=None, heartbeat=heartbeat
+    )
+
+
+def test_a_job_that_gets_on_never_stands_still(tmp_path: Path):
+    """An iteration every 9 s of a patience of 10."""
+    time = Time()
+    watchdog = Watchdog(10.0, time.now)
+    for done in range(20):
+        assert watchdog.stands_still(job(tmp_path), status(done)) is None
+        time.seconds += 9.0
+
+
+def test_a_heartbeat_alone_is_no_progress(tmp_path: Path):
+    """Its thread goes on beating where the work is stuck: after 10 s it is told where."""
+    time = Time()
+    watchdog = Watchdog(10.0, time.now)
+    told = []
+    for second in range(12):
+        time.seconds = float(second)
+        told.append(watchdog.stands_still(job(tmp_path), status(42, heartbeat=second)))
+    assert told[:10] == [None] * 10
+    assert told[10] == "stood still for 10 s in phase 'training' at 42"
+
+
+def test_a_new_phase_is_progress(tmp_path: Path):
+    """From the data to the warm-up, both at 0."""
+    time = Time()
+    watchdog = Watchdog(10.0, time.now)
+    assert watchdog.stands_still(job(tmp_path), status(0, phase="data")) is None
+    time.seconds = 15.0
+    assert watchdog.stands_still(job(tmp_path), status(0, phase="warm-up")) is None
+
+
+def test_a_job_that_never_says_a_word_stands_still_too(tmp_path: Path):
+    """No status file at all."""
+    time = Time()
+    watchdog = Watchdog(10.0, time.now)
+    assert watchdog.stands_still(job(tmp_path), None) is None
+    time.seconds = 11.0
+    assert watchdog.stands_still(job(tmp_path), None) == "stood still for 11 s before its first word"
+
+
+class Stuck(FakeExecutor):
+    """Its job runs until it is ended."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda job: -9, ("cpu",))
+        self.ended: list[Job] = []
+
+    def end(self, job: Job) -> None:
+        self.ended.append(job)
+
+    def poll(self):
+        return super().poll() if self.ended else []
+
+
+def test_a_stuck_run_is_killed_and_called_hung(tmp_path: Path, monkeypatch):
+    """Without patience the first look that finds no progress ends it; the answer says where it stood."""
+    monkeypatch.setattr("harness.sweep.working.SHOW_SECONDS", 0.0)
+    monkeypatch.setattr("harness.sweep.working.Watchdog", lambda: Watchdog(0.0))
+    stuck = job(tmp_path)
+    write(status_path(stuck.out), status(42))
+    executor = Stuck()
+    ((_, finished),) = work_through("running", [stuck], lambda j, _: j, lambda _: 1.0, executor, Listening())
+    assert executor.ended == [stuck]
+    assert answer_of(finished, Outcome) == Refusal(
+        ending="hung", reason="stood still for 0 s in phase 'training' at 42, and was killed"
+    )
+
+
+def test_a_process_that_is_stopped_dead_is_ended(tmp_path: Path, monkeypatch):
+    """A real one, which wrote one status and then sleeps for a minute: it is killed, and called hung."""
+    script = tmp_path / "engine"
+    script.write_text(f'#!/bin/sh\nexec {sys.executable} -c "import time; time.sleep(60)"\n')
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(script))
+    monkeypatch.setattr("harness.sweep.working.Watchdog", lambda: Watchdog(0.6))
+    stuck = job(tmp_path)
+    write(status_path(stuck.out), status(7))
+    ((_, finished),) = work_through("running", [stuck], lambda j, _: j, lambda _: 1.0, Local(["cpu"]), Listening())
+    assert finished.exit_code == -9
+    answer = answer_of(finished, Outcome)
+    assert isinstance(answer, Refusal)
+    assert (answer.ending, answer.reason.partition("in phase")[2]) == ("hung", " 'training' at 7, and was killed")
+
+
+def test_a_run_that_ended_while_it_was_being_killed_keeps_its_outcome(tmp_path: Path):
+    """What it wrote counts more than what was thought of it."""
+    done = job(tmp_path)
+    write(done.out, Outcome(ending="done"))
+    assert answer_of(Finished(done, -9, 1.0, 1.0, "stood still for 600 s"), Outcome) == Outcome(ending="done")

@@ -1,0 +1,134 @@
+"""Runs that are stopped and gone on with: what the second process ends with is what one process alone ends with."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from harness.ledger.descriptor import method_path, resolve_method
+from harness.ledger.errors import BadInput
+from harness.ledger.files import file_sha256
+from harness.ledger.results import checkpoint_path
+from harness.ledger.spec import Ground, RunSpec, TeacherFile
+from harness.segmentation.networks import build
+from harness.segmentation.weights import save_weights, state_sha256
+from harness.train import run as engine
+from harness.train.checkpoint import load
+from harness.train.heartbeat import Heartbeat
+from harness.train.run import Run
+from harness.train.trainee import Trainee
+from tests.factories import ground, spec, workload
+
+ITERATIONS = 40
+
+
+class Stopped(Exception):
+    """What a test raises in the middle of an iteration, as a killed process would end there."""
+
+
+@pytest.fixture(scope="module")
+def whole_ground(tmp_path_factory: pytest.TempPathFactory) -> Ground:
+    """Sixteen drawn scenes and a teacher of random weights."""
+    held = workload()
+    data = held.data.model_copy(update={"train": held.data.train.model_copy(update={"count": 16})})
+    classes = ("sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "bicyclist")
+    held = held.model_copy(
+        update={"data": data, "classes": classes, "training": held.training.model_copy(update={"batch": 2})}
+    )
+    path = tmp_path_factory.mktemp("teacher") / "teacher.safetensors"
+    torch.manual_seed(0)
+    save_weights(build(held.teacher.network, len(held.classes), held.stride), path)
+    file = TeacherFile(path=str(path), sha256=file_sha256(path), miou=0.5)
+    return ground(of=held).model_copy(update={"teacher": file})
+
+
+@pytest.fixture(autouse=True)
+def every_pause_keeps_a_checkpoint(monkeypatch: pytest.MonkeyPatch):
+    """Without waiting for half a minute."""
+    monkeypatch.setattr(engine, "CHECKPOINT_SECONDS", 0.0)
+
+
+def spec_of(name: str, on: Ground, pace: str = "iterations", budget: str = f"{ITERATIONS} it") -> RunSpec:
+    method = resolve_method(method_path(name), "streets", 2)
+    preparing = 20 if method.preparation_share else 0
+    planned = spec(method, on=on, budget=budget, pace=pace, iterations=ITERATIONS)
+    return planned.model_copy(update={"preparation_iterations": preparing})
+
+
+def run_of(planned: RunSpec, folder: Path) -> Run:
+    folder.mkdir(exist_ok=True)
+    return Run(planned, folder / "out.json", Heartbeat(folder / "out.json"), folder)
+
+
+def stop_after(monkeypatch: pytest.MonkeyPatch, what: str, calls: int) -> None:
+    """The call after so many of `iterate` or `prepare` ends the process."""
+    original, left = getattr(Trainee, what), calls
+
+    def counted(self: Trainee, *arguments, **named) -> None:
+        nonlocal left
+        if left == 0:
+            raise Stopped
+        left -= 1
+        original(self, *arguments, **named)
+
+    monkeypatch.setattr(Trainee, what, counted)
+
+
+@pytest.mark.parametrize(
+    ("name", "what", "calls"),
+    [("baseline", "iterate", 20), ("fitnet", "iterate", 34), ("cirkd", "iterate", 26), ("freekd", "prepare", 11)],
+)
+def test_a_resumed_run_ends_bit_by_bit_where_one_that_was_not_stopped_ends(
+    whole_ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, what: str, calls: int
+):
+    """Adapters, banks, preparation: weights and learning curve are the same, and so is the number of iterations."""
+    planned = spec_of(name, whole_ground)
+    alone = run_of(planned, tmp_path / "alone")
+    expected = state_sha256(alone.train().student)
+
+    with monkeypatch.context() as patched:
+        stop_after(patched, what, calls + 3)  # the warm-up iterates three times
+        with pytest.raises(Stopped):
+            run_of(planned, tmp_path / "stopped").train()
+    resumed = run_of(planned, tmp_path / "stopped")
+    assert state_sha256(resumed.train().student) == expected
+    assert (resumed.pace.done, resumed.pace.prepared) == (ITERATIONS, planned.preparation_iterations)
+    curves = [[point.model_dump(exclude={"spent_seconds"}) for point in run.curve] for run in (alone, resumed)]
+    assert curves[0] == curves[1]
+
+
+def test_what_was_spent_before_the_stop_is_spent(whole_ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The clock goes on from the checkpoint's reading, and the outcome tells how much of it is not this process's."""
+    planned = spec_of("baseline", whole_ground)
+    with monkeypatch.context() as patched:
+        stop_after(patched, "iterate", 30 + 3)
+        with pytest.raises(Stopped):
+            run_of(planned, tmp_path).train()
+    kept = load(checkpoint_path(tmp_path, planned.key), planned.key)
+    assert kept.reached.done >= 20
+    resumed = run_of(planned, tmp_path)
+    resumed.train()
+    outcome = resumed.outcome("done", None)
+    assert (outcome.resumed_iterations, outcome.resumed_seconds) == (kept.reached.done, kept.spent_seconds)
+    assert outcome.curve[-1].spent_seconds == outcome.spent_seconds > kept.spent_seconds
+
+
+def test_a_torn_checkpoint_is_said_and_the_run_begins_anew(whole_ground: Ground, tmp_path: Path, capsys):
+    """Half a file: the log says why nothing was taken from it."""
+    planned = spec_of("baseline", whole_ground)
+    path = checkpoint_path(tmp_path, planned.key)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"PK\x03\x04 half a file")
+    run = run_of(planned, tmp_path)
+    run.train()
+    assert run.facts.resumed_iterations == 0
+    assert "from the beginning, for " in capsys.readouterr().out
+    assert run.pace.done == ITERATIONS
+
+
+def test_another_runs_checkpoint_is_refused(whole_ground: Ground, tmp_path: Path):
+    """A file that was put in the wrong place tells whose it is."""
+    planned = spec_of("baseline", whole_ground)
+    run_of(planned, tmp_path).train()
+    with pytest.raises(BadInput, match="expected 'another', format 1"):
+        load(checkpoint_path(tmp_path, planned.key), "another")
