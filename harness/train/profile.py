@@ -9,6 +9,7 @@ from typing import NoReturn, TypeVar
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from harness.contract.guard import Guard
 from harness.ledger.cost import Measurement
 from harness.ledger.files import read, write
 from harness.ledger.method import ResolvedMethod, student_alone
@@ -48,7 +49,9 @@ def main(spec_path: Path, out: Path, heartbeat: Heartbeat) -> int:
     spec = read(spec_path, ProfileSpec)
     if spec.is_company:
         keep_company(spec, heartbeat)
-    write(out, measure(spec, heartbeat, meters_of(torch.device(spec.device)).joules))
+    with Guard(spec.method).armed():
+        found = measure(spec, heartbeat, meters_of(torch.device(spec.device)).joules)
+    write(out, found)
     return 0
 
 

@@ -3,12 +3,13 @@
 import math
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
 from filelock import FileLock, Timeout
 
+from harness.contract.guard import Guard
 from harness.ledger.descriptor import must_be_as_planned
 from harness.ledger.device import conditions, device_class
 from harness.ledger.endings import Ending
@@ -68,6 +69,7 @@ class Run:
         self.device = torch.device(spec.device)
         self.clock = budget_clock(self.device)
         self.pace = pace_of(spec, self.clock)
+        self.guard = Guard(spec.method)
         self.meters = meters_of(self.device)
         self.checkpoint = checkpoint_path(results, spec.key)
         self.kept_at = time.monotonic()
@@ -114,11 +116,13 @@ class Run:
             conditions=conditions(spec.device),
         )
         self.heartbeat.enter("warm-up")
-        warm_up(trainee, self.batches(split), WARM_UP_ITERATIONS)
+        with self.guard.armed():
+            warm_up(trainee, self.batches(split), WARM_UP_ITERATIONS)
         torch.manual_seed(stream_seed(spec.seed, "dropout"))
         batches = self.batches(split)
         self.resume(trainee, batches)
-        self.spend(trainee, batches)
+        with self.guard.armed():
+            self.spend(trainee, batches)
         return trainee
 
     def spend(self, trainee: Trainee, batches: Batches) -> None:
@@ -128,14 +132,19 @@ class Run:
         self.heartbeat.sample = self.meters.sample
         self.meters.start()
         self.heartbeat.enter("preparation", spec.preparation_iterations, lambda: self.pace.prepared)
-        spend_preparation(trainee, waited, self.pace, self.clock, lambda: self.keep(trainee, batches))
+        spend_preparation(trainee, waited, self.pace, self.clock, lambda: self.rest(trainee, batches, self.keep))
         waited_before = waited.read()
         self.heartbeat.enter("training", spec.iterations, lambda: self.pace.done)
         try:
-            spend(trainee, waited, self.pace, self.clock, lambda: self.look(trainee, batches))
+            spend(trainee, waited, self.pace, self.clock, lambda: self.rest(trainee, batches, self.look))
         finally:
             self.meters.stop()
             self.data_wait = waited.read() - waited_before
+
+    def rest(self, trainee: Trainee, batches: Batches, work: Callable[[Trainee, Batches], None]) -> None:
+        """Off the clock: what the method did until now is judged, and the run does work of its own."""
+        with self.guard.resting():
+            work(trainee, batches)
 
     def look(self, trainee: Trainee, batches: Batches) -> None:
         """Off the clock: a point of the learning curve, a look at the plan, and the end of a run that diverged."""

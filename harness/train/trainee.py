@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from harness.contract.building import building
+from harness.contract.memory import must_be_forgotten, remembered
 from harness.distill.distiller import Distiller, Losses
 from harness.distill.draw import Draw
 from harness.ledger.method import ResolvedMethod
@@ -29,6 +31,9 @@ class Snapshot:
     draw: Tensor
     global_cpu: Tensor
     global_device: Tensor | None
+    losses: Tensor
+    remembered: Mapping[str, str]
+    """What the method holds besides: it cannot be put back, only be found changed."""
 
 
 class Trainee:
@@ -106,10 +111,12 @@ class Trainee:
             draw=self.draw.generator.get_state(),
             global_cpu=torch.get_rng_state(),
             global_device=torch.cuda.get_rng_state(self.device) if on_device else None,
+            losses=self.losses.clone(),
+            remembered=remembered(self.distiller),
         )
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Puts everything back as it was."""
+        """Puts everything back as it was; Cheating where the method remembers what is no part of its state."""
         self.student.load_state_dict(snapshot.student)
         self.distiller.load_state_dict(snapshot.distiller)
         # A copy: an optimizer goes on working in the tensors that it is given.
@@ -119,7 +126,8 @@ class Trainee:
         torch.set_rng_state(snapshot.global_cpu)
         if snapshot.global_device is not None:
             torch.cuda.set_rng_state(snapshot.global_device, self.device)
-        self.losses.zero_()
+        self.losses.copy_(snapshot.losses)
+        must_be_forgotten(snapshot.remembered, remembered(self.distiller))
 
 
 def make_trainee(ground: Ground, method: ResolvedMethod, seed: int, device: torch.device) -> Trainee:
@@ -129,7 +137,7 @@ def make_trainee(ground: Ground, method: ResolvedMethod, seed: int, device: torc
     with seeded(seed, "student"):
         student = build(workload.student, classes, workload.stride)
     teacher = load_teacher(workload, ground.teacher) if method.distils else None
-    with seeded(seed, "method"):
+    with seeded(seed, "method"), building(method):
         distiller = Distiller(
             method,
             student,

@@ -1,19 +1,20 @@
-"""What every method shares, and what a warm-up must leave alone."""
+"""A student with all that trains it: who learns, who does not, and what runs."""
 
 from pathlib import Path
 
 import pytest
 import torch
 
+from harness.contract.guard import Cheating
 from harness.ledger.descriptor import method_path, resolve_method
 from harness.ledger.files import file_sha256
 from harness.ledger.method import student_alone
 from harness.ledger.spec import Ground, TeacherFile
 from harness.segmentation.networks import build
 from harness.segmentation.weights import load_teacher, save_weights, state_sha256
-from harness.train.loop import warm_up
 from harness.train.streams import generator
 from harness.train.trainee import make_trainee
+from tests.contract.cheaters import TRAINS, method_of
 from tests.factories import ground, workload
 
 CPU = torch.device("cpu")
@@ -41,14 +42,6 @@ def resolved(name: str):
     return resolve_method(method_path(name), "streets", 8)
 
 
-@pytest.mark.parametrize("name", ["kd", "fitnet", "dist"])
-def test_a_seed_gives_every_method_the_same_student(whole_ground: Ground, name: str):
-    """The baseline's initial weights, bit by bit; another seed's are others."""
-    expected = state_sha256(make_trainee(whole_ground, student_alone(), 0, CPU).student)
-    assert state_sha256(make_trainee(whole_ground, resolved(name), 0, CPU).student) == expected
-    assert state_sha256(make_trainee(whole_ground, resolved(name), 1, CPU).student) != expected
-
-
 def test_the_baseline_has_no_teacher(whole_ground: Ground):
     """It is never loaded, so it costs neither time nor memory."""
     assert make_trainee(whole_ground, student_alone(), 0, CPU).teacher is None
@@ -65,21 +58,6 @@ def test_the_teacher_does_not_learn_and_the_student_and_its_adapter_do(whole_gro
     assert state_sha256(trainee.teacher) == state_sha256(load_teacher(held, whole_ground.teacher))
     assert state_sha256(trainee.student) != before[0]
     assert all(not torch.equal(a, b) for a, b in zip(trainee.distiller.parameters(), before[1], strict=True))
-
-
-def test_a_warm_up_leaves_no_trace(whole_ground: Ground):
-    """With and without it the same iterations lead to the same weights and momenta, bit by bit."""
-    states = []
-    for warm in (False, True):
-        trainee = make_trainee(whole_ground, resolved("fitnet"), 0, CPU)
-        torch.manual_seed(1)
-        if warm:
-            warm_up(trainee, batches(3), 3)
-        for images, labels in batches(2):
-            trainee.iterate(images, labels, 0.25)
-        momenta = [state["momentum_buffer"] for state in trainee.optimizer.state.values()]
-        states.append((state_sha256(trainee.student), [float(momentum.sum()) for momentum in momenta]))
-    assert states[0] == states[1]
 
 
 def test_the_learning_rate_falls_from_its_peak_to_nothing(whole_ground: Ground):
@@ -139,6 +117,15 @@ class Own(LossModule):
     def forward(self, student, teacher, labels, *, draw):
         return self.trained * self.frozen * (student - teacher).square().mean()
 """
+
+
+@pytest.mark.parametrize("kind", TRAINS)
+def test_a_constructor_that_trains_is_refused(whole_ground: Ground, tmp_path: Path, kind: str):
+    """In a run and in a profile, before anything is spent: both build their trainee here."""
+    text, complaint = TRAINS[kind]
+    with pytest.raises(Cheating) as refused:
+        make_trainee(whole_ground, method_of(tmp_path, text, batch=8), 0, CPU)
+    assert str(refused.value) == f"{tmp_path / 'own.py'}:{complaint}"
 
 
 def forward_calls(network: torch.nn.Module) -> list[int]:
