@@ -56,6 +56,20 @@ def environment(cache: Path) -> dict[str, str]:
 
 
 def bench(cache: Path, *arguments: object, cwd: Path) -> "subprocess.CompletedProcess[str]":
-    """`bench …` to its end, from a folder that is not the repository."""
+    """`bench …` to its end, from a folder that is not the repository, on a core of its own.
+
+    So a sweep has one slot, and nothing keeps it company while it measures: half the work for a suite that has both
+    cores at work as it is.
+    """
     command = [sys.executable, "-m", "harness", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment(cache), cwd=cwd, check=False)
+    return subprocess.run(
+        command, capture_output=True, text=True, env=environment(cache), cwd=cwd, check=False, preexec_fn=take_a_core
+    )
+
+
+def take_a_core() -> None:
+    """Of the cores that this process may use the one that belongs to this worker of the suite."""
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+        os.sched_setaffinity(0, {cores[worker % len(cores)]})

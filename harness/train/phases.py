@@ -18,7 +18,7 @@ from harness.train.loop import Batch
 from harness.train.trainee import Trainee
 
 SEED = 0
-FEWEST_TURNS = 16
+FEWEST_TURNS = 8
 MOST_TURNS = 100
 
 T = TypeVar("T")

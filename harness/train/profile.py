@@ -21,7 +21,7 @@ from harness.train.energy import Meter, drawn
 from harness.train.heartbeat import Heartbeat
 from harness.train.meters import meters_of
 from harness.train.phases import Marks, Phases, event_of, iterate_in_phases, take_turns, term_phases
-from harness.train.rounds import ROUND_SECONDS, compare, settle
+from harness.train.rounds import ROUND_SECONDS, compare, settle, window_seconds
 from harness.train.shares import gradient_shares
 from harness.train.streams import generator
 from harness.train.trainee import make_trainee, prepare
@@ -30,7 +30,6 @@ T = TypeVar("T")
 
 SEED = 0
 
-PREPARATION_SECONDS = 0.5
 FEWEST_PREPARATIONS = 5
 
 COMPANY_ITERATIONS = 10
@@ -111,7 +110,7 @@ class Contender:
         if self.device.type == "cuda":
             self.iterate()
 
-    def preparation(self) -> tuple[float, int] | None:
+    def preparation(self, seconds: float) -> tuple[float, int] | None:
         """Seconds and FLOPs of one update of what the method learns first; None when it learns nothing first."""
         if not self.trainee.distiller.needs_preparation:
             return None
@@ -119,7 +118,7 @@ class Contender:
         # One start and one stop for all of them: a run does not wait for the device between updates either.
         clock, updates = budget_clock(self.device), 0
         clock.start()
-        end = time.perf_counter() + PREPARATION_SECONDS
+        end = time.perf_counter() + seconds
         while time.perf_counter() < end or updates < FEWEST_PREPARATIONS:
             self.prepare()
             updates += 1
@@ -161,12 +160,13 @@ def measure(spec: ProfileSpec, heartbeat: Heartbeat, meter: Meter) -> Measuremen
     split = load(workload, Path(spec.ground.data) if spec.ground.data else None, "train")
     heartbeat.enter("settling")
     method = Contender(spec, spec.method, split, device)
-    preparation = method.preparation()
+    window = window_seconds(spec.seconds)
+    preparation = method.preparation(window)
     # At the student's start: later the shares would depend on how long this machine has settled.
     shares = gradient_shares(method.trainee, [next(method.batches) for _ in range(GRADIENT_BATCHES)])
-    peak, settled = peak_while(lambda: settle(method), device)
+    peak, settled = peak_while(lambda: settle(method, window), device)
     baseline = Contender(spec, student_alone(), split, device) if spec.method.distils else method
-    iterations = max(2, math.ceil(ROUND_SECONDS / settle(baseline)))
+    iterations = max(2, math.ceil(ROUND_SECONDS / settle(baseline, window)))
     method_flops, baseline_flops = counted_flops(method.iterate), counted_flops(baseline.iterate)
     rounds = compare(method, baseline, iterations, spec.seconds, heartbeat)
     heartbeat.enter("phases")

@@ -42,20 +42,25 @@ class Timed(Protocol):
         ...
 
 
-def settle(side: Timed, now: Callable[[], float] = time.perf_counter) -> float:
+def window_seconds(seconds: float) -> float:
+    """How long a window of settling is: a quarter of the time for measuring, where that is short."""
+    return min(STEADY_SECONDS, seconds / 4)
+
+
+def settle(side: Timed, window: float = STEADY_SECONDS, now: Callable[[], float] = time.perf_counter) -> float:
     """Runs window by window until two agree, or there were enough; returns seconds an iteration in the last one."""
     side.seconds(2)
-    before, latest = _window(side, now), _window(side, now)
+    before, latest = _median(side, window, now), _median(side, window, now)
     for _ in range(MOST_WINDOWS - 2):
         if abs(latest / before - 1) <= STEADY_TOLERANCE:
             break
-        before, latest = latest, _window(side, now)
+        before, latest = latest, _median(side, window, now)
     return latest
 
 
-def _window(side: Timed, now: Callable[[], float]) -> float:
-    """The median of its iterations' seconds."""
-    end = now() + STEADY_SECONDS
+def _median(side: Timed, window: float, now: Callable[[], float]) -> float:
+    """Of its iterations' seconds, over a window."""
+    end = now() + window
     seen: list[float] = []
     while len(seen) < STEADY_ITERATIONS or now() < end:
         seen.append(side.seconds(1))

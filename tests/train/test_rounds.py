@@ -17,6 +17,7 @@ from harness.train.rounds import (
     compare,
     is_settled,
     settle,
+    window_seconds,
 )
 from tests.train.simulated import BURSTS, ROUGH, Session, Weather, session, slowing_half_way
 from tests.train.simulated import Machine as SimulatedMachine
@@ -130,7 +131,7 @@ class Warming:
 def test_a_side_runs_until_two_windows_agree(costs: Sequence[float], windows: int):
     """2 if it was steady; one more for each that was off by over 3 %; not for ever; its latest seconds are told."""
     side = Warming(costs)
-    found = settle(side, lambda: side.time)
+    found = settle(side, now=lambda: side.time)
     assert (side.begun, found) == (windows, pytest.approx(costs[min(windows, len(costs)) - 1]))
     assert windows <= MOST_WINDOWS
 
@@ -138,7 +139,7 @@ def test_a_side_runs_until_two_windows_agree(costs: Sequence[float], windows: in
 def test_an_iteration_longer_than_a_window_is_run_often_enough():
     """10 s each: two before, and two in each of two windows."""
     side = Warming([10.0])
-    assert settle(side, lambda: side.time) == 10.0
+    assert settle(side, now=lambda: side.time) == 10.0
     assert side.time == 60.0
 
 
@@ -185,3 +186,8 @@ def test_bursts_leave_every_ratio_within_the_same_bounds():
     found = [session(slowing_half_way(BURSTS), seed) for seed in range(2)]
     assert [worst(each.beside) for each in found] == pytest.approx([0.0] * len(found), abs=0.02)
     assert min(worst(each.alone) for each in found) > 0.19
+
+
+def test_a_short_time_for_measuring_has_short_windows():
+    """A quarter of it: 0.2 s have windows of 50 ms, and 2 s and more of half a second."""
+    assert [window_seconds(seconds) for seconds in (0.2, 2.0, 1000.0)] == [0.05, 0.5, 0.5]
