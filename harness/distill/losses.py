@@ -24,8 +24,10 @@ def kl(student: Tensor, teacher: Tensor, labels: Tensor, *, draw: Draw, temperat
     Hinton, Vinyals and Dean (arXiv 1503.02531), eq. 1 and the T² of section 2; a pixel each, as winycg/CIRKD has it.
     """
     expect_same_shape(student, teacher)
-    log_p_student = functional.log_softmax(student / temperature, dim=1)
-    log_p_teacher = functional.log_softmax(teacher / temperature, dim=1)
+    if temperature != 1.0:  # dividing by 1 is a pass over both maps for nothing
+        student, teacher = student / temperature, teacher / temperature
+    log_p_student = functional.log_softmax(student, dim=1)
+    log_p_teacher = functional.log_softmax(teacher, dim=1)
     divergence = functional.kl_div(log_p_student, log_p_teacher, reduction="sum", log_target=True)
     pixels = student.numel() // student.shape[1]  # B×C×h×w → B·h·w
     return temperature**2 * divergence / pixels

@@ -44,10 +44,12 @@ class WeightedTerm(nn.Module):
         """Weight × the mean over groups of the loss, for each part."""
         ours, theirs = self._tapped(student, teacher)
         size = self.group or len(labels)
-        groups = [slice(first, first + size) for first in range(0, len(labels), size)]
-        values = [self._values(self._of(ours, some), self._of(theirs, some), labels[some], draw) for some in groups]
-        # One group is the rule: nothing is stacked for it.
-        means = values[0] if len(values) == 1 else [torch.stack(part).mean() for part in zip(*values, strict=True)]
+        if size == len(labels):  # the rule: nothing is cut, and nothing stacked
+            means = self._values(self._of(ours), self._of(theirs), labels, draw)
+        else:
+            groups = [slice(first, first + size) for first in range(0, len(labels), size)]
+            values = [self._values(self._of(ours, some), self._of(theirs, some), labels[some], draw) for some in groups]
+            means = [torch.stack(part).mean() for part in zip(*values, strict=True)]
         return tuple(weight * mean for weight, mean in zip(self.weights, means, strict=True))
 
     @property
@@ -103,10 +105,10 @@ class WeightedTerm(nn.Module):
             raise BadInput(f"term '{self.names[0]}': found {given}: expected the parts {', '.join(self.parts)}")
         return [found[part] for part in self.parts]
 
-    def _of(self, tensors: tuple[Tensor, ...], some: slice) -> Stages | None:
-        """Some images of the tensors, as the loss wants them: a tuple for a list of stages, None without a network."""
+    def _of(self, tensors: tuple[Tensor, ...], some: slice | None = None) -> Stages | None:
+        """All or some images of the tensors, as the loss wants them: a tuple for a list of stages, None without any."""
         # Not cut where nothing is left out: a slice's gradient is a copy as large as the whole tensor.
-        images = tuple(tensor if some == slice(0, len(tensor)) else tensor[some] for tensor in tensors)
+        images = tensors if some is None else tuple(tensor[some] for tensor in tensors)
         if not images:
             return None
         return images if self.listed else images[0]
