@@ -17,6 +17,7 @@ import safetensors.torch
 import torch
 
 from harness.ledger.descriptor import SHARED_LOSSES, SHIPPED
+from harness.ledger.endings import Ending
 from harness.ledger.errors import BadInput
 from harness.ledger.method import ResolvedMethod
 
@@ -37,6 +38,8 @@ NO_DATA = "expected a constructor to see widths and settings alone: what is lear
 
 class Cheating(BadInput):
     """What a method does out of the clock's sight: one line."""
+
+    ending: Ending = "failed"
 
 
 DISK = {f"os.{change}" for change in ("mkdir", "rename", "remove", "rmdir", "link", "symlink", "truncate")}
@@ -93,13 +96,15 @@ class Guard:
     Args:
         method: whose code is to blame.
         reads: whether it may read files.
+        counts: whether bytes written are counted; an accelerator's driver keeps what it compiles in files.
 
     """
 
-    def __init__(self, method: ResolvedMethod, *, reads: bool = True) -> None:
+    def __init__(self, method: ResolvedMethod, *, reads: bool = True, counts: bool = True) -> None:
         self.name = method.name
         self.files = {term.file for term in method.terms if term.file != str(SHARED_LOSSES)}
         self.reads = reads
+        self.counts = counts
         self.complaint: str | None = None
 
     @contextmanager
@@ -136,7 +141,7 @@ class Guard:
         if _children() - self._children or _reaped() != self._reaped:
             self.refuse(f"has started another process: {NO_PROCESS}")
         # Compiled code opens files of its own, and no hook hears of it.
-        if _written_by_this_thread() - self._written > PRINTED:
+        if self.counts and _written_by_this_thread() - self._written > PRINTED:
             count = _written_by_this_thread() - self._written
             self.refuse(f"has written {count} bytes to files: {NO_FILE}")
 

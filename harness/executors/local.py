@@ -63,16 +63,16 @@ class Local:
         return [finished for process in tuple(self._processes) if (finished := self._collect(process, os.WNOHANG))]
 
     def end(self, job: Job) -> None:
-        """Kills the job's process."""
+        """Kills the job's process, and what that started."""
         for process in self._processes:
             if process.job == job:
-                os.kill(process.popen.pid, signal.SIGKILL)
+                os.killpg(process.popen.pid, signal.SIGKILL)
 
     def cancel(self) -> Sequence[Finished]:
         """Kills what runs: a run's state is in files, and its record says `interrupted`."""
         processes = tuple(self._processes)
         for process in processes:
-            os.kill(process.popen.pid, signal.SIGKILL)
+            os.killpg(process.popen.pid, signal.SIGKILL)
         return [finished for process in processes if (finished := self._collect(process, 0))]
 
     def _collect(self, process: _Process, options: int) -> Finished | None:

@@ -3,9 +3,14 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from harness.ledger.endings import Ending
+
 
 class BadInput(Exception):
     """One line: where, what was found, what was expected, the nearest valid name. Commands exit with 2 on it."""
+
+    ending: Ending = "skipped"
+    """Of what was to be measured or run, when this is the reason why it cannot be."""
 
 
 def nearest(found: str, known: Iterable[str]) -> str:

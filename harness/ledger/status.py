@@ -9,6 +9,10 @@ PARENT = "SEGKD_PARENT"
 """Environment variable by which a sweep tells its children whose death they must not survive."""
 
 
+WORK_SECONDS = 2.0
+"""More than a heartbeat uses in ten minutes, where threads cannot be told apart."""
+
+
 class Status(Value):
     """How far a process is. Fractions of `total` count iterations, rounds or files, as the phase has them."""
 
@@ -19,13 +23,22 @@ class Status(Value):
     total: int | None
     spent_seconds: float
     budget_seconds: float | None
+    iterations: int = 0
+    """Of the training, whatever the phase."""
+    working_seconds: float = 0.0
+    """CPU time of the thread that does the work."""
     heartbeat: float
     """Seconds since the epoch when this was written."""
 
     @property
     def progress(self) -> tuple[object, ...]:
-        """What changes while a process gets anywhere; the heartbeat alone also beats in one that is stuck."""
-        return self.phase, self.done, self.spent_seconds
+        """What changes while a process gets anywhere; the heartbeat alone also beats in one that is stuck.
+
+        Where nothing is counted, as in reading data or settling, a few seconds of CPU time are progress.
+        """
+        if self.total is not None:
+            return self.phase, self.done, self.spent_seconds
+        return self.phase, self.done, self.working_seconds // WORK_SECONDS
 
     @property
     def seconds_left(self) -> float | None:

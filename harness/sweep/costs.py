@@ -58,29 +58,46 @@ def roughly(
         return measure(ground, [method], seconds, Path(folder), True, executor, watcher)[method.name]
 
 
-def anchor_seconds(ground: Ground, method: ResolvedMethod, cost: Cost, results: Path, renew: bool) -> float:
-    """Seconds an iteration of a budget's anchor: the price at which it was first used here, unless it is to be new."""
-    key = cost_key(ground, method)
-    path = anchor_path(results, method.name, key)
-    if renew or not path.exists():
-        write(path, AnchorFile(method=method.name, key=key, seconds=cost.seconds))
+def anchor_seconds(ground: Ground, method: ResolvedMethod, cost: Cost, results: Path) -> float:
+    """Seconds an iteration of a budget's anchor: the price at which it was first used in this folder.
+
+    Measuring anew does not move it: runs that have ended spent by it, and later ones stand beside them.
+    """
+    path = anchor_path(results, method.name, ground)
+    if not path.exists():
+        fixed = AnchorFile(
+            method=method.name, method_digest=method.digest, workload_digest=ground.workload_digest,
+            device_class=ground.device_class, seconds=cost.seconds,
+        )  # fmt: skip
+        write(path, fixed)
     return read(path, AnchorFile).seconds
 
 
-def foreign_baseline(ground: Ground, results: Path) -> float | None:
-    """Seconds of the baseline's iteration by what other hosts of this class measured; None when this one did too."""
+def home_baseline(ground: Ground, results: Path) -> float | None:
+    """Seconds of the baseline's iteration by the hosts that a track's costs are from; None when there are none yet."""
     pool = _pool(cost_key(ground, student_alone()), results)
-    if not pool or socket.gethostname() in {file.conditions.host for file in pool}:
-        return None
-    return pooled_baseline(file.measurement for file in pool)
+    return pooled_baseline(file.measurement for file in pool) if pool else None
 
 
 def is_slow_node(
-    ground: Ground, there: float, seconds: float, results: Path, remeasure: bool, executor: Executor, watcher: Watcher
+    ground: Ground,
+    expected: float | None,
+    seconds: float,
+    results: Path,
+    remeasure: bool,
+    executor: Executor,
+    watcher: Watcher,
 ) -> bool:
-    """Whether this host's own baseline lies off another host's, measured here as that one was there."""
+    """Whether this host's own baseline lies off what other hosts' is, measured here as that one was there.
+
+    A host that was once measured so stays a guest, whatever else is measured on it: it never joins what it is held
+    against.
+    """
     alone, host = student_alone(), socket.gethostname()
-    path = results / "costs" / "hosts" / f"{host}-{cost_key(ground, alone).digest}.json"
+    key = cost_key(ground, alone)
+    if expected is None or host in {file.conditions.host for file in _pool(key, results)}:
+        return False
+    path = _guest_path(results, host, key)
     if remeasure or not path.exists():
         watcher.say(f"costs were measured on another host: measuring the baseline on {host} beside them")
         for method, finished in _profiled(ground, [alone], seconds, executor, watcher):
@@ -89,7 +106,7 @@ def is_slow_node(
                 watcher.say(f"slow_node: {host}: no baseline could be measured: {refusal.reason}")
                 return True
     here = pooled_baseline([read(path, CostFile).measurement])
-    off = here / there - 1
+    off = here / expected - 1
     if abs(off) <= SLOW_NODE[ground.device_class.kind]:
         return False
     took = f"{1000 * here:.2f} ms, {100 * off:+.0f} % off the track's"
@@ -149,6 +166,14 @@ def _price(ground: Ground, method: ResolvedMethod, results: Path) -> Cost:
 
 
 def _pool(key: CostKey, results: Path) -> list[CostFile]:
-    """What was measured of the baseline on this ground."""
+    """What was measured of the baseline on this ground: by hosts that are no guests, if there are any."""
     files = [read(path, CostFile) for path in sorted((results / "costs").glob("*.json"))]
-    return [file for file in files if file.key.pools_with(key)]
+    found = [file for file in files if file.key.pools_with(key)]
+    alone = key.model_copy(update={"method_digest": student_alone().digest})
+    home = [file for file in found if not _guest_path(results, file.conditions.host, alone).exists()]
+    return home or found
+
+
+def _guest_path(results: Path, host: str, key: CostKey) -> Path:
+    """Where the baseline is kept that a host was held against the track's with."""
+    return results / "costs" / "hosts" / f"{host}-{key.digest}.json"

@@ -140,7 +140,7 @@ def outcome_of(folder: Path, finished: Finished | None) -> Outcome:
     return Outcome(
         ending=ending,
         reason=answer.reason,
-        iterations=status.done if status is not None and status.phase == "training" else 0,
+        iterations=status.iterations if status is not None else 0,
         spent_seconds=status.spent_seconds if status is not None else 0.0,
     )
 

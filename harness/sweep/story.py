@@ -16,9 +16,9 @@ from harness.ledger.findings import Refusal
 from harness.ledger.method import BASELINE, ResolvedMethod
 from harness.ledger.plan import Plan, make_plan
 from harness.ledger.record import Record
-from harness.ledger.spec import Ground, Pace
+from harness.ledger.spec import Ground, Pace, PlannedRun
 from harness.ledger.workload import Split, Workload
-from harness.sweep.costs import anchor_seconds, foreign_baseline, is_known, is_slow_node, measure, roughly
+from harness.sweep.costs import anchor_seconds, home_baseline, is_known, is_slow_node, measure, roughly
 from harness.sweep.ground import survey
 from harness.sweep.spending import spend
 from harness.sweep.watch import Watcher
@@ -70,8 +70,7 @@ def price(request: Request, executor: Executor, watcher: Watcher) -> Prices:
     seconds = request.profile_seconds
     if seconds is None:
         seconds = profile_seconds(request, ground, known, executor, watcher)
-    there = foreign_baseline(ground, results)
-    is_slow = there is not None and is_slow_node(ground, there, seconds, results, again, executor, watcher)
+    is_slow = is_slow_node(ground, home_baseline(ground, results), seconds, results, again, executor, watcher)
     costs = measure(ground, priced, seconds, results, again, executor, watcher)
     fixed = {name: anchor_price(ground, known[name], costs[name], request) for name in anchors}
     return Prices(ground, methods, costs, fixed, is_slow)
@@ -106,14 +105,18 @@ def plan_at(prices: Prices, request: Request) -> Plan:
 
 
 def on_this_host(plan: Plan, results: Path, executor: Executor, watcher: Watcher) -> Plan:
-    """The plan; its runs marked where it was drawn up on another host, whose baseline this one's lies off."""
+    """The plan; where it was drawn up on another host, its runs say whether this one is slow instead of that one."""
     prices = [run.cost.seconds / run.cost.ratio for run in plan.runs if run.cost is not None]
     if plan.host == socket.gethostname() or not prices:
         return plan
-    if not is_slow_node(plan.ground, prices[0], QUICK_SECONDS, results, False, executor, watcher):
-        return plan
-    marked = (run.model_copy(update={"marks": (*run.marks, "slow_node")}) for run in plan.runs)
-    return plan.model_copy(update={"runs": tuple(marked)})
+    expected = home_baseline(plan.ground, results) or prices[0]
+    is_slow = is_slow_node(plan.ground, expected, QUICK_SECONDS, results, False, executor, watcher)
+
+    def marked(run: PlannedRun) -> PlannedRun:
+        others = tuple(mark for mark in run.marks if mark != "slow_node")
+        return run.model_copy(update={"marks": (*others, "slow_node") if is_slow else others})
+
+    return plan.model_copy(update={"runs": tuple(marked(run) for run in plan.runs)})
 
 
 def carry_out(
@@ -143,7 +146,7 @@ def anchor_price(ground: Ground, method: ResolvedMethod, cost: Cost | Refusal, r
     """Seconds an iteration of an anchor; BadInput when it has no price here."""
     if isinstance(cost, Refusal):
         raise BadInput(f"--budget: {method.name} has no price here: {cost.reason}")
-    return anchor_seconds(ground, method, cost, request.results, request.remeasure)
+    return anchor_seconds(ground, method, cost, request.results)
 
 
 QUICK_SECONDS = 2.0

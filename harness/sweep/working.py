@@ -50,6 +50,8 @@ def work_through(
             for finished in executor.poll():
                 if finished.job in companions:
                     companions.remove(finished.job)
+                    watcher.say(f"nothing keeps company any more: {death_of(finished.exit_code, finished.job.log)}")
+                    company = None
                 else:
                     yield under_way.pop(finished.job), replace(finished, stood_still=stuck.pop(finished.job, None))
             if time.monotonic() - shown > SHOW_SECONDS:
@@ -147,11 +149,11 @@ def new_job(folder: Path, name: str, verb: Verb, spec: Value, device: str, threa
 def answer_of(finished: Finished, model: type[V]) -> V | Refusal:
     """What the engine left in OUT: its value, its refusal, or one written here for a process that was killed."""
     try:
-        return read(finished.job.out, model)
+        return read(finished.job.out, Refusal)  # first, for it could pass for an outcome that says little
     except BadInput:
         pass
     try:
-        return read(finished.job.out, Refusal)
+        return read(finished.job.out, model)
     except BadInput:
         pass
     if finished.stood_still:

@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
         return int(importlib.import_module(ROOMS[verb]).main(spec, out, heartbeat))
     except BadInput as error:
         print(f"bench: {error}", file=sys.stderr)
-        write(out, Refusal(ending="skipped", reason=str(error)))
+        write(out, Refusal(ending=error.ending, reason=str(error)))
         return 2
     except Exception as error:
         traceback.print_exc()

@@ -38,7 +38,11 @@ class Checkpoint:
 def save(path: Path, checkpoint: Checkpoint) -> None:
     """Replaces the run's checkpoint."""
     state: dict[str, Any] = {field.name: getattr(checkpoint, field.name) for field in dataclasses.fields(checkpoint)}
-    state |= {"format": FORMAT, "trainee": vars(checkpoint.trainee), "reached": dataclasses.asdict(checkpoint.reached)}
+    state |= {
+        "format": FORMAT,
+        "trainee": {**vars(checkpoint.trainee), "remembered": None},
+        "reached": dataclasses.asdict(checkpoint.reached),
+    }
     content = io.BytesIO()
     torch.save(state, content)
     write_bytes(path, content.getvalue())

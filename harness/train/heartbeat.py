@@ -26,9 +26,11 @@ class Heartbeat:
         self.total: int | None = None
         self.budget_seconds: float | None = None
         self.spent: Callable[[], float] = lambda: 0.0
+        self.iterations: Callable[[], int] = int
         self.sample: Callable[[], None] = lambda: None
         """Called at every beat: the device's meters are looked at here."""
         self.timesheet = Timesheet.of_process(self.phase)
+        self._working = cpu_time_of(threading.main_thread())
         self._parent = int(os.environ[PARENT]) if PARENT in os.environ else None
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
@@ -57,6 +59,8 @@ class Heartbeat:
             total=self.total,
             spent_seconds=self.spent(),
             budget_seconds=self.budget_seconds,
+            iterations=self.iterations(),
+            working_seconds=self._working(),
             heartbeat=time.time(),
         )
         write(status_path(self.out), status)
@@ -71,3 +75,11 @@ class Heartbeat:
                 self.write()
             except Exception:  # a full disk, or a clock at its stop: the status grows old, the watch goes on
                 continue
+
+
+def cpu_time_of(thread: threading.Thread) -> Callable[[], float]:
+    """Reads a thread's CPU seconds; the whole process's where the system does not tell threads apart."""
+    if not hasattr(time, "pthread_getcpuclockid") or thread.ident is None:
+        return time.process_time
+    clock = time.pthread_getcpuclockid(thread.ident)
+    return lambda: time.clock_gettime(clock)

@@ -12,6 +12,8 @@ from harness.train.clock import Clock
 class Reached:
     """How far a run has come: what a resumed one goes on from."""
 
+    planned: int = 0
+    """What the plan said that the run was begun with: a later plan does not move a schedule that is half-way."""
     prepared: int = 0
     done: int = 0
     replanned: int | None = None
@@ -22,24 +24,28 @@ class Reached:
 class Pace(ABC):
     """The only thing the loop asks for how long."""
 
-    def __init__(self, clock: Clock, preparation_seconds: float = 0.0) -> None:
+    def __init__(self, clock: Clock, planned: int = 0, preparation_seconds: float = 0.0) -> None:
         self.prepared = 0
         """Updates of what the method learns before it distils."""
         self.done = 0
         self.replanned: int | None = None
         self._clock = clock
+        self._planned = planned
         self._compared = False
         self._preparation_seconds = preparation_seconds
 
     @property
     def reached(self) -> Reached:
         """How far this run is."""
-        return Reached(self.prepared, self.done, self.replanned, self._compared, self._preparation_seconds)
+        return Reached(
+            self._planned, self.prepared, self.done, self.replanned, self._compared, self._preparation_seconds
+        )
 
     def go_on_from(self, reached: Reached) -> None:
         """Neither does again what an earlier process did, nor leaves any of it out."""
         self.prepared, self.done, self.replanned = reached.prepared, reached.done, reached.replanned
         self._compared, self._preparation_seconds = reached.compared, reached.preparation_seconds
+        self._planned = reached.planned
 
     @abstractmethod
     def preparation_progress(self) -> float:
@@ -62,9 +68,8 @@ class IterationsPace(Pace):
     """Spends the planned iterations. A time budget is compared with the plan once, early, and re-planned if off."""
 
     def __init__(self, planned: int, budget_seconds: float | None, clock: Clock, preparation: int = 0) -> None:
-        super().__init__(clock)
+        super().__init__(clock, planned)
         self._preparation = preparation
-        self._planned = planned
         self._budget_seconds = budget_seconds
 
     def preparation_progress(self) -> float:
@@ -94,7 +99,7 @@ class ClockPace(Pace):
     """Runs until the clock has spent the budget."""
 
     def __init__(self, budget_seconds: float, clock: Clock, preparation_share: float = 0.0) -> None:
-        super().__init__(clock, preparation_share * budget_seconds)
+        super().__init__(clock, preparation_seconds=preparation_share * budget_seconds)
         self._budget_seconds = budget_seconds
 
     def preparation_progress(self) -> float:

@@ -48,9 +48,7 @@ def main(spec_path: Path, out: Path, heartbeat: Heartbeat) -> int:
     spec = read(spec_path, ProfileSpec)
     if spec.is_company:
         keep_company(spec, heartbeat)
-    with Guard(spec.method).armed():
-        found = measure(spec, heartbeat, meters_of(torch.device(spec.device)).joules)
-    write(out, found)
+    write(out, measure(spec, heartbeat, meters_of(torch.device(spec.device)).joules))
     return 0
 
 
@@ -159,23 +157,27 @@ def measure(spec: ProfileSpec, heartbeat: Heartbeat, meter: Meter) -> Measuremen
     heartbeat.enter("data")
     split = load(workload, Path(spec.ground.data) if spec.ground.data else None, "train")
     heartbeat.enter("settling")
+    # Not while networks are built: their weights may have to be downloaded first.
+    guard = Guard(spec.method, counts=device.type == "cpu")
     method = Contender(spec, spec.method, split, device)
     window = window_seconds(spec.seconds)
-    preparation = method.preparation(window)
-    # At the student's start: later the shares would depend on how long this machine has settled.
-    shares = gradient_shares(method.trainee, [next(method.batches) for _ in range(GRADIENT_BATCHES)])
-    peak, settled = peak_while(lambda: settle(method, window), device)
+    with guard.armed():
+        preparation = method.preparation(window)
+        # At the student's start: later the shares would depend on how long this machine has settled.
+        shares = gradient_shares(method.trainee, [next(method.batches) for _ in range(GRADIENT_BATCHES)])
+        peak, settled = peak_while(lambda: settle(method, window), device)
     baseline = Contender(spec, student_alone(), split, device) if spec.method.distils else method
-    iterations = max(2, math.ceil(ROUND_SECONDS / settle(baseline, window)))
-    method_flops, baseline_flops = counted_flops(method.iterate), counted_flops(baseline.iterate)
-    rounds = compare(method, baseline, iterations, spec.seconds, heartbeat)
-    heartbeat.enter("phases")
-    turn = math.ceil(ROUND_SECONDS / settled)
-    phases, phases_of = take_turns(
-        lambda: method.phases(turn), lambda: method.seconds(turn), PHASES_SHARE * spec.seconds
-    )
-    heartbeat.enter("energy")
-    energy = drawn(method.work, turn, device.type, spec.seconds, meter)
+    with guard.armed():
+        iterations = max(2, math.ceil(ROUND_SECONDS / settle(baseline, window)))
+        method_flops, baseline_flops = counted_flops(method.iterate), counted_flops(baseline.iterate)
+        rounds = compare(method, baseline, iterations, spec.seconds, heartbeat)
+        heartbeat.enter("phases")
+        turn = math.ceil(ROUND_SECONDS / settled)
+        phases, phases_of = take_turns(
+            lambda: method.phases(turn), lambda: method.seconds(turn), PHASES_SHARE * spec.seconds
+        )
+        heartbeat.enter("energy")
+        energy = drawn(method.work, turn, device.type, spec.seconds, meter)
     reasons = {"joules": energy.why_not, "peak_memory_bytes": NO_PEAK if peak is None else None}
     return Measurement(
         baseline_seconds=tuple(pair[0] for pair in rounds),

@@ -15,6 +15,7 @@ from harness.ledger.device import conditions, device_class
 from harness.ledger.endings import Ending
 from harness.ledger.errors import BadInput
 from harness.ledger.files import read, write
+from harness.ledger.readings import Readings
 from harness.ledger.record import Outcome, Point, Times
 from harness.ledger.results import COUNTS, LOCKED, checkpoint_path, lock_path
 from harness.ledger.spec import RunSpec
@@ -30,7 +31,7 @@ from harness.train.clock import budget_clock, cpu_seconds
 from harness.train.endings import Diverged, ending_of, reason_of
 from harness.train.heartbeat import Heartbeat
 from harness.train.loop import spend, spend_preparation, warm_up
-from harness.train.meters import meters_of
+from harness.train.meters import Meters, NoMeters, meters_of
 from harness.train.pace import pace_of
 from harness.train.streams import generator, stream_seed
 from harness.train.timesheet import process_seconds
@@ -69,11 +70,11 @@ class Run:
         self.device = torch.device(spec.device)
         self.clock = budget_clock(self.device)
         self.pace = pace_of(spec, self.clock)
-        self.guard = Guard(spec.method)
-        self.meters = meters_of(self.device)
+        self.guard = Guard(spec.method, counts=self.device.type == "cpu")
+        self.meters: Meters = NoMeters()
         self.checkpoint = checkpoint_path(results, spec.key)
         self.kept_at = time.monotonic()
-        self.data_wait = 0.0
+        self.waited = self.waited_before = 0.0
         self.curve: list[Point] = []
         self.facts = Outcome(ending="done")
 
@@ -102,6 +103,7 @@ class Run:
         """Spends the budget."""
         spec, workload = self.spec, self.spec.ground.workload
         prepare(self.device, workload.threads)
+        self.meters = meters_of(self.device)
         self.heartbeat.enter("data")
         split = self.load("train")
         self.heartbeat.enter("building")
@@ -120,38 +122,41 @@ class Run:
             warm_up(trainee, self.batches(split), WARM_UP_ITERATIONS)
         torch.manual_seed(stream_seed(spec.seed, "dropout"))
         batches = self.batches(split)
-        self.resume(trainee, batches)
+        if self.checkpoint.exists() and not self.resume(trainee, batches):
+            trainee, batches = make_trainee(spec.ground, spec.method, spec.seed, self.device), self.batches(split)
+            torch.manual_seed(stream_seed(spec.seed, "dropout"))
         with self.guard.armed():
             self.spend(trainee, batches)
         return trainee
 
     def spend(self, trainee: Trainee, batches: Batches) -> None:
         """Preparation and training, the meters read beside."""
-        spec, waited = self.spec, waiting(batches, self.device)
-        self.heartbeat.budget_seconds, self.heartbeat.spent = spec.budget_seconds, lambda: self.clock.latest
-        self.heartbeat.sample = self.meters.sample
+        spec, heartbeat, waited = self.spec, self.heartbeat, waiting(batches, self.device)
+        heartbeat.budget_seconds, heartbeat.spent = spec.budget_seconds, lambda: self.clock.latest
+        heartbeat.sample, heartbeat.iterations = self.meters.sample, lambda: self.pace.done
+
+        def rest(work: Callable[[Trainee, Batches], None]) -> None:
+            """Off the clock: what the method did until now is judged, and the run does work of its own."""
+            with heartbeat.timesheet.on("logging"):
+                self.waited = waited.read()
+                with self.guard.resting():
+                    work(trainee, batches)
+
         self.meters.start()
-        self.heartbeat.enter("preparation", spec.preparation_iterations, lambda: self.pace.prepared)
-        spend_preparation(trainee, waited, self.pace, self.clock, lambda: self.rest(trainee, batches, self.keep))
-        waited_before = waited.read()
-        self.heartbeat.enter("training", spec.iterations, lambda: self.pace.done)
         try:
-            spend(trainee, waited, self.pace, self.clock, lambda: self.rest(trainee, batches, self.look))
+            heartbeat.enter("preparation", spec.preparation_iterations, lambda: self.pace.prepared)
+            spend_preparation(trainee, waited, self.pace, self.clock, lambda: rest(self.keep))
+            self.waited_before = self.waited
+            heartbeat.enter("training", spec.iterations, lambda: self.pace.done)
+            spend(trainee, waited, self.pace, self.clock, lambda: rest(self.look))
         finally:
             self.meters.stop()
-            self.data_wait = waited.read() - waited_before
-
-    def rest(self, trainee: Trainee, batches: Batches, work: Callable[[Trainee, Batches], None]) -> None:
-        """Off the clock: what the method did until now is judged, and the run does work of its own."""
-        with self.guard.resting():
-            work(trainee, batches)
 
     def look(self, trainee: Trainee, batches: Batches) -> None:
         """Off the clock: a point of the learning curve, a look at the plan, and the end of a run that diverged."""
-        with self.heartbeat.timesheet.on("logging"):
-            self.point(trainee)
-            self.pace.pause()
-            self.heartbeat.total = self.pace.replanned or self.heartbeat.total
+        self.point(trainee)
+        self.pace.pause()
+        self.heartbeat.total = self.pace.replanned or self.heartbeat.total
         self.keep(trainee, batches)
 
     def point(self, trainee: Trainee) -> None:
@@ -193,22 +198,21 @@ class Run:
             save_checkpoint(self.checkpoint, checkpoint)
             self.kept_at = time.monotonic()
 
-    def resume(self, trainee: Trainee, batches: Batches) -> None:
-        """Goes on from the checkpoint, if an earlier attempt left one that can be read."""
-        if not self.checkpoint.exists():
-            return
+    def resume(self, trainee: Trainee, batches: Batches) -> bool:
+        """Whether the run goes on from the checkpoint that an earlier attempt left; if not, the log says why."""
         try:
             found = load_checkpoint(self.checkpoint, self.spec.key)
-        except BadInput as error:
-            self.heartbeat.log(f"from the beginning, for {error}")
-            return
-        trainee.restore(found.trainee)
-        batches.go_on_from(found.batches)
+            trainee.restore(found.trainee)
+            batches.go_on_from(found.batches)
+        except (BadInput, RuntimeError, ValueError, KeyError) as error:
+            self.heartbeat.log(f"from the beginning, for {reason_of(error)}")
+            return False
         self.pace.go_on_from(found.reached)
         self.clock.carry(found.spent_seconds, found.wall_seconds)
         self.curve = [Point.model_validate_json(point) for point in found.curve]
         self.note(resumed_iterations=found.reached.done, resumed_seconds=found.spent_seconds)
         self.heartbeat.log(f"goes on at iteration {found.reached.done}, {found.spent_seconds:.2f} s spent")
+        return True
 
     def score(self, trainee: Trainee) -> None:
         """Keeps the final weights, and scores them and no others."""
@@ -253,14 +257,23 @@ class Run:
             iterations=self.pace.done,
             preparation_iterations=self.pace.prepared,
             replanned_iterations=self.pace.replanned,
-            spent_seconds=self.clock.spent,
+            # Not `spent`: after a failure the clock runs on, and reading a device that failed may fail too.
+            spent_seconds=self.clock.latest,
             wall_seconds=self.clock.wall_seconds,
-            times=times(self.heartbeat.timesheet.seconds, self.data_wait),
+            times=times(self.heartbeat.timesheet.seconds, self.waited - self.waited_before),
             cpu_seconds=cpu_seconds(),
-            readings=self.meters.readings(),
+            readings=self.readings(),
             curve=tuple(self.curve),
         )
         return self.facts
+
+    def readings(self) -> Readings:
+        """The meters', whose energy is this process's alone."""
+        found = self.meters.readings()
+        if not self.facts.resumed_iterations or found.energy_joules is None:
+            return found
+        reason = {"energy_joules": "the run was resumed: what was drawn before is not known"}
+        return found.model_copy(update={"energy_joules": None, "why_not": {**found.why_not, **reason}})
 
 
 ENTRIES = {

@@ -32,8 +32,8 @@ class Snapshot:
     global_cpu: Tensor
     global_device: Tensor | None
     losses: Tensor
-    remembered: Mapping[str, str]
-    """What the method holds besides: it cannot be put back, only be found changed."""
+    remembered: Mapping[str, str] | None
+    """What the method holds besides: it cannot be put back, only be found changed. None of another process's."""
 
 
 class Trainee:
@@ -127,7 +127,8 @@ class Trainee:
         if snapshot.global_device is not None:
             torch.cuda.set_rng_state(snapshot.global_device, self.device)
         self.losses.copy_(snapshot.losses)
-        must_be_forgotten(snapshot.remembered, remembered(self.distiller))
+        if snapshot.remembered is not None:
+            must_be_forgotten(snapshot.remembered, remembered(self.distiller))
 
 
 def make_trainee(ground: Ground, method: ResolvedMethod, seed: int, device: torch.device) -> Trainee:

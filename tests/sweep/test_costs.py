@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.executors.job import Job
+from harness.executors.job import Finished, Job
 from harness.ledger.budget import Budget
 from harness.ledger.cost import Cost, CostFile, Measurement
 from harness.ledger.errors import BadInput
@@ -14,8 +14,8 @@ from harness.ledger.files import read, write
 from harness.ledger.findings import Refusal
 from harness.ledger.spec import ProfileSpec
 from harness.sweep import story
-from harness.sweep.costs import anchor_seconds, foreign_baseline, is_slow_node, measure
-from tests.factories import ground, method
+from harness.sweep.costs import anchor_seconds, home_baseline, is_slow_node, measure
+from tests.factories import device_class, ground, method
 from tests.sweep.fake import FakeExecutor, Listening
 
 BASELINE, KD = method("baseline"), method("kd")
@@ -87,11 +87,19 @@ def test_a_measurement_that_stood_still_is_no_price(tmp_path: Path):
     assert costs["kd"] == Refusal(ending="failed", reason="killed by signal 9 (SIGKILL); the log ends with: settling")
 
 
+def is_slow(results: Path, engine=None) -> tuple[bool, FakeExecutor, Listening]:
+    """Whether the host at hand is, and what was done to know it."""
+    watcher, executor = Listening(), FakeExecutor(engine or profiler(), ("cpu",))
+    found = is_slow_node(ground(), home_baseline(ground(), results), 2.0, results, False, executor, watcher)
+    return found, executor, watcher
+
+
 def test_the_host_that_measured_the_costs_needs_no_check(tmp_path: Path):
     """Neither does the first one."""
-    assert foreign_baseline(ground(), tmp_path) is None
+    assert is_slow(tmp_path)[:1] == (False,)
     measured(tmp_path, KD)
-    assert foreign_baseline(ground(), tmp_path) is None
+    found, executor, _ = is_slow(tmp_path)
+    assert (found, executor.jobs) == (False, [])
 
 
 @pytest.mark.parametrize(("here", "slow"), [(0.1, False), (0.115, False), (0.125, True), (0.075, True)])
@@ -101,25 +109,65 @@ def test_another_host_is_checked_by_a_fresh_baseline(
     """Within 20 % on a CPU it is of the track; beyond, either way, it is a slow node, and said to be one."""
     measured(tmp_path, KD)
     monkeypatch.setattr(socket, "gethostname", lambda: "node2")
-    there = foreign_baseline(ground(), tmp_path)
-    assert there == 0.1
-    watcher, executor = Listening(), FakeExecutor(profiler(here), ("cpu",))
-    assert is_slow_node(ground(), there, 2.0, tmp_path, False, executor, watcher) is slow
+    found, executor, watcher = is_slow(tmp_path, profiler(here))
+    assert found is slow
     assert [job.name for job in executor.jobs] == ["baseline"]
     assert any(line.startswith("slow_node: node2") for line in watcher.lines) is slow
     (kept,) = (tmp_path / "costs" / "hosts").glob("node2-*.json")
     assert read(kept, CostFile).measurement.baseline_seconds[0] == here
-    assert foreign_baseline(ground(), tmp_path) == 0.1, "the check joined what it is held against"
+
+
+def test_a_slow_host_stays_one_when_more_is_measured_on_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Its own costs join neither what it is held against nor the price of what the first host measured."""
+    before = measured(tmp_path, KD)[0]["kd"]
+    monkeypatch.setattr(socket, "gethostname", lambda: "node2")
+    assert is_slow(tmp_path, profiler(0.2))[0]
+    measured(tmp_path, method("cwd"), engine=profiler(0.2))
+    found, executor, _ = is_slow(tmp_path, profiler(0.2))
+    assert (found, executor.jobs) == (True, [])
+    assert home_baseline(ground(), tmp_path) == 0.1
+    monkeypatch.setattr(socket, "gethostname", lambda: "node1")
+    assert not is_slow(tmp_path)[0]
+    assert measured(tmp_path, KD)[0]["kd"] == before
 
 
 def test_an_anchor_keeps_the_price_at_which_it_was_first_used(tmp_path: Path):
-    """A baseline that is pooled anew moves costs a little; the budget of a track must not move with them."""
+    """A pool that grows, another number of slots, an edit of kd move its cost; they must not move a track's budget."""
     first, later = (
-        Cost(seconds=s, ratio=2.5, ratio_low=2.5, ratio_high=2.5, rounds=40, flops=None) for s in (0.25, 0.26)
+        Cost(seconds=seconds, ratio=2.5, ratio_low=2.5, ratio_high=2.5, rounds=40, flops=None)
+        for seconds in (0.25, 0.26)
     )
-    assert anchor_seconds(ground(), KD, first, tmp_path, renew=False) == 0.25
-    assert anchor_seconds(ground(), KD, later, tmp_path, renew=False) == 0.25
-    assert anchor_seconds(ground(), KD, later, tmp_path, renew=True) == 0.26
+    assert anchor_seconds(ground(), KD, first, tmp_path) == 0.25
+    assert anchor_seconds(ground(), KD, later, tmp_path) == 0.25
+    alone = ground().model_copy(update={"concurrency": 8})
+    assert anchor_seconds(alone, method("kd", digest="f" * 16), later, tmp_path) == 0.25
+    other = ground(device=device_class(model="Another CPU"))
+    assert anchor_seconds(other, KD, later, tmp_path) == 0.26
+
+
+def test_company_that_dies_is_told_and_not_replaced(tmp_path: Path):
+    """What keeps a slot busy never ends by itself: the concurrency is not what the cost will say."""
+    watcher = Listening()
+    polls = iter(range(3))
+
+    class Slow(FakeExecutor):
+        """The measurement takes three polls; company dies in the first."""
+
+        def poll(self):
+            if next(polls, None) == 2:
+                return super().poll()
+            dead = [job for job in self._running if job.name.startswith("company")]
+            for job in dead:
+                job.log.write_text("no memory\n")
+                self._running.remove(job)
+            return [Finished(job, 1, 1.0, 1.0) for job in dead]
+
+    executor = Slow(profiler(), ("cpu", "cpu"))
+    measure(ground(), [KD], 2.0, tmp_path, False, executor, watcher)
+    assert [job.name for job in executor.jobs] == ["kd", "company-0"]
+    assert watcher.lines == [
+        "nothing keeps company any more: the process ended with code 1 and no answer; the log ends with: no memory"
+    ]
 
 
 def request(budget: str, results: Path, seeds: int = 3) -> story.Request:
@@ -170,3 +218,14 @@ def test_a_plan_is_held_against_another_hosts_baseline(tmp_path: Path, monkeypat
     monkeypatch.setattr(socket, "gethostname", lambda: "node2")
     there = story.on_this_host(plan, tmp_path, executor, Listening())
     assert {run.marks for run in there.runs} == {("slow_node",)}
+
+
+def test_a_slow_hosts_mark_does_not_follow_its_plan_to_a_good_one(tmp_path: Path):
+    """Drawn up on a slow node2, carried out on the node1 that the costs are from."""
+    from tests.ledger.test_plan import planned
+
+    measured(tmp_path, KD)
+    plan = planned("90s", slow=True).model_copy(update={"host": "node2"})
+    executor = FakeExecutor(profiler(), ("cpu",))
+    here = story.on_this_host(plan, tmp_path, executor, Listening())
+    assert ({run.marks for run in here.runs}, executor.jobs) == ({()}, [])

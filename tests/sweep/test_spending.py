@@ -11,10 +11,11 @@ from harness.ledger import results as layout
 from harness.ledger.files import read, write
 from harness.ledger.findings import Refusal
 from harness.ledger.plan import Plan
-from harness.ledger.record import Outcome, Record
+from harness.ledger.readings import Readings
+from harness.ledger.record import Outcome, Record, Times
 from harness.ledger.spec import RunSpec
-from harness.sweep.spending import spend
-from tests.factories import record
+from harness.sweep.spending import marks_of, spend
+from tests.factories import device_class, ground, record, spec
 from tests.ledger.test_plan import planned
 from tests.sweep.fake import FakeExecutor, Listening
 
@@ -244,3 +245,45 @@ def test_a_run_that_another_sweep_did_meanwhile_is_not_repeated(tmp_path: Path):
     records = spend(plan, tmp_path, False, Slow(engine), Listening(), tmp_path / "students")
     assert [record.spec.method.name for record in records] == ["baseline"]
     assert len(list((tmp_path / "runs").glob("*-kd-*.json"))) == 1
+
+
+def test_what_an_engine_refuses_has_failed(tmp_path: Path):
+    """A run that was planned and begun is no method that does not apply, whatever it calls it: it is tried again."""
+
+    def refusing(job: Job) -> int:
+        write(job.out, Refusal(ending="skipped", reason="the driver is gone"))
+        return 2
+
+    records, _ = carry_out(tmp_path, refusing)
+    assert {(record.outcome.ending, record.outcome.reason) for record in records} == {("failed", "the driver is gone")}
+
+
+CUDA = ground(device=device_class(kind="cuda", model="H200"))
+
+
+@pytest.mark.parametrize(
+    ("data_wait", "readings", "marks"),
+    [
+        (4.0, {}, ()),
+        (6.0, {}, ("data_bound",)),
+        (0.0, {"throttled": 0.04, "shared": 0.05}, ()),
+        (0.0, {"throttled": 0.06}, ("throttled",)),
+        (0.0, {"shared": 0.5}, ("shared_device",)),
+    ],
+)
+def test_what_kept_an_accelerator_from_its_work_is_marked(data_wait: float, readings: dict, marks: tuple):
+    """Over 5 % of 100 s of training, or of the looks at the device."""
+    times = Times(
+        start_up=1.0,
+        loading=1.0,
+        warm_up=1.0,
+        data_wait=data_wait,
+        training=100.0 - data_wait,
+        evaluation=1.0,
+        other=0.0,
+    )
+    outcome = Outcome(
+        ending="done", iterations=900, spent_seconds=90.0, scores=SCORES, times=times, readings=Readings(**readings)
+    )
+    assert marks_of(spec(on=CUDA), outcome) == marks
+    assert marks_of(spec(), outcome) == ()

@@ -53,6 +53,19 @@ def test_a_heartbeat_alone_is_no_progress(tmp_path: Path):
     assert told[10] == "stood still for 10 s in phase 'training' at 42"
 
 
+def test_where_nothing_is_counted_work_is_progress(tmp_path: Path):
+    """Reading a large data set: 3 s of CPU time in 9 s are work, and what a heartbeat alone uses is none."""
+    time = Time()
+    watchdog = Watchdog(10.0, time.now)
+    reading = status(0, phase="data").model_copy(update={"total": None})
+    for turn in range(5):
+        assert watchdog.stands_still(job(tmp_path), reading.model_copy(update={"working_seconds": 3.0 * turn})) is None
+        time.seconds += 9.0
+    assert watchdog.stands_still(job(tmp_path), reading.model_copy(update={"working_seconds": 12.1})) is None
+    time.seconds += 9.0
+    assert watchdog.stands_still(job(tmp_path), reading.model_copy(update={"working_seconds": 13.0})) is not None
+
+
 def test_a_new_phase_is_progress(tmp_path: Path):
     """From the data to the warm-up, both at 0."""
     time = Time()

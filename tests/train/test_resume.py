@@ -1,5 +1,6 @@
 """Runs that are stopped and gone on with: what the second process ends with is what one process alone ends with."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from harness.ledger.spec import Ground, RunSpec, TeacherFile
 from harness.segmentation.networks import build
 from harness.segmentation.weights import save_weights, state_sha256
 from harness.train import run as engine
-from harness.train.checkpoint import load
+from harness.train.checkpoint import load, save
+from harness.train.clock import Clock
 from harness.train.heartbeat import Heartbeat
 from harness.train.run import Run
 from harness.train.trainee import Trainee
@@ -132,3 +134,61 @@ def test_another_runs_checkpoint_is_refused(whole_ground: Ground, tmp_path: Path
     run_of(planned, tmp_path).train()
     with pytest.raises(BadInput, match="expected 'another', format 1"):
         load(checkpoint_path(tmp_path, planned.key), "another")
+
+
+def test_a_later_plan_does_not_move_a_run_that_is_half_way(
+    whole_ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Begun with 40 iterations and gone on with under a plan of 60, which a new price drew up: 40 it is."""
+    planned = spec_of("baseline", whole_ground)
+    with monkeypatch.context() as patched:
+        stop_after(patched, "iterate", 30 + 3)
+        with pytest.raises(Stopped):
+            run_of(planned, tmp_path).train()
+    resumed = run_of(planned.model_copy(update={"iterations": 60}), tmp_path)
+    resumed.train()
+    assert resumed.pace.done == ITERATIONS
+
+
+def test_a_run_by_the_clock_goes_on_where_its_clock_stood(
+    whole_ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """What the first process spent is spent, and no iteration of the second is asked for at an earlier share."""
+    planned = spec_of("baseline", whole_ground, pace="clock", budget="1s")
+    with monkeypatch.context() as patched:
+        stop_after(patched, "iterate", 30 + 3)
+        with pytest.raises(Stopped):
+            run_of(planned, tmp_path).train()
+    kept = load(checkpoint_path(tmp_path, planned.key), planned.key)
+    resumed = run_of(planned, tmp_path)
+    resumed.train()
+    outcome = resumed.outcome("done", None)
+    assert 0 < kept.spent_seconds < 1.0 <= outcome.spent_seconds
+    assert [point.spent_seconds for point in outcome.curve] == sorted(point.spent_seconds for point in outcome.curve)
+    assert outcome.iterations > outcome.resumed_iterations == kept.reached.done
+
+
+def test_a_checkpoint_that_does_not_fit_leaves_nothing_of_itself(whole_ground: Ground, tmp_path: Path, capsys):
+    """Another method's state under this run's name: said, and the run ends as if there had been none."""
+    planned, other = spec_of("baseline", whole_ground), spec_of("fitnet", whole_ground)
+    expected = state_sha256(run_of(planned, tmp_path / "alone").train().student)
+    run_of(other, tmp_path / "other").train()
+    found = load(checkpoint_path(tmp_path / "other", other.key), other.key)
+    save(checkpoint_path(tmp_path / "wrong", planned.key), dataclasses.replace(found, key=planned.key))
+    assert state_sha256(run_of(planned, tmp_path / "wrong").train().student) == expected
+    assert "from the beginning, for " in capsys.readouterr().out
+
+
+def test_a_failure_is_told_without_asking_the_device_again(whole_ground: Ground, tmp_path: Path):
+    """After an error a device's clock may not be readable: the reading at the latest iteration stands."""
+
+    class Broken(Clock):
+        @property
+        def spent(self) -> float:
+            raise RuntimeError("device not ready")
+
+    run = run_of(spec_of("baseline", whole_ground), tmp_path)
+    run.clock = Broken(lambda: 7.0, lambda: None)
+    run.clock.start()
+    run.clock.tick()
+    assert run.outcome("out_of_memory", "too much").spent_seconds == 0.0
