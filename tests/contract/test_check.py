@@ -25,15 +25,6 @@ CLASS = """class own(LossModule):
 """
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    """As the engine has it: two threads on tensors as small as these only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(autouse=True)
 def _no_hook_outlives_its_test():
     """One of the broken methods leaves a hook at every module there is."""

@@ -7,7 +7,6 @@ import threading
 from pathlib import Path
 
 import pytest
-import torch
 
 from harness.contract.building import building
 from harness.contract.check import check
@@ -17,15 +16,6 @@ from harness.contract.pupil import Pupil
 from harness.ledger.method import student_alone
 from harness.train.heartbeat import Heartbeat
 from tests.contract.cheaters import HIDES, NO_FILE, NO_PROCESS, REMEMBERS, SPAWNS, TRAINS, method_of
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    """As the engine has it: two threads on tensors as small as these only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def told(folder: Path, text: str) -> dict[str, str]:

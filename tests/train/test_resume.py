@@ -4,22 +4,20 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-import torch
 
 from harness.ledger.descriptor import method_path, resolve_method
 from harness.ledger.errors import BadInput
-from harness.ledger.files import file_sha256
 from harness.ledger.results import checkpoint_path
-from harness.ledger.spec import Ground, RunSpec, TeacherFile
-from harness.segmentation.networks import build
-from harness.segmentation.weights import save_weights, state_sha256
+from harness.ledger.spec import Ground, RunSpec
+from harness.segmentation.weights import state_sha256
 from harness.train import run as engine
 from harness.train.checkpoint import load, save
 from harness.train.clock import Clock
 from harness.train.heartbeat import Heartbeat
 from harness.train.run import Run
 from harness.train.trainee import Trainee
-from tests.factories import ground, spec, workload
+from tests.factories import spec, workload
+from tests.train.tiny import standing
 
 ITERATIONS = 40
 
@@ -37,11 +35,7 @@ def whole_ground(tmp_path_factory: pytest.TempPathFactory) -> Ground:
     held = held.model_copy(
         update={"data": data, "classes": classes, "training": held.training.model_copy(update={"batch": 2})}
     )
-    path = tmp_path_factory.mktemp("teacher") / "teacher.safetensors"
-    torch.manual_seed(0)
-    save_weights(build(held.teacher.network, len(held.classes), held.stride), path)
-    file = TeacherFile(path=str(path), sha256=file_sha256(path), miou=0.5)
-    return ground(of=held).model_copy(update={"teacher": file})
+    return standing(tmp_path_factory.mktemp("teacher"), held)
 
 
 @pytest.fixture(autouse=True)

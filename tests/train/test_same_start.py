@@ -1,7 +1,6 @@
 """One seed: the same student, the same batches and the same dropout, whatever a method draws for itself."""
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,14 +59,6 @@ class Place:
 def _streams(source: Batches) -> str:
     states = [source.order.get_state(), source.augment.get_state(), source.remaining, torch.get_rng_state()]
     return hashlib.sha256(b"".join(state.numpy().tobytes() for state in states)).hexdigest()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

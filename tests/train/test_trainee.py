@@ -10,12 +10,12 @@ from harness.ledger.descriptor import method_path, resolve_method
 from harness.ledger.files import file_sha256
 from harness.ledger.method import student_alone
 from harness.ledger.spec import Ground, TeacherFile
-from harness.segmentation.networks import build
-from harness.segmentation.weights import load_teacher, save_weights, state_sha256
+from harness.segmentation.weights import load_teacher, state_sha256
 from harness.train.streams import generator
 from harness.train.trainee import make_trainee
 from tests.contract.cheaters import TRAINS, method_of
-from tests.factories import ground, workload
+from tests.factories import workload
+from tests.train.tiny import standing
 
 CPU = torch.device("cpu")
 
@@ -23,12 +23,7 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="module")
 def whole_ground(tmp_path_factory: pytest.TempPathFactory) -> Ground:
     """The factories' ground with a teacher of random weights on the disk."""
-    held = workload(stride=4)
-    path = tmp_path_factory.mktemp("teacher") / "teacher.safetensors"
-    torch.manual_seed(0)
-    save_weights(build(held.teacher.network, len(held.classes), held.stride), path)
-    file = TeacherFile(path=str(path), sha256=file_sha256(path), miou=0.5)
-    return ground(of=held).model_copy(update={"teacher": file})
+    return standing(tmp_path_factory.mktemp("teacher"), workload(stride=4))
 
 
 def batches(count: int):

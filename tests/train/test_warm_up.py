@@ -1,7 +1,6 @@
 """A warm-up is free, so nothing of it may stay."""
 
 import copy
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,14 +18,6 @@ from tests.contract.cheaters import REMEMBERS, method_of
 from tests.train.tiny import APPLICABLE, DEMANDING, batches, resolved, roomy, standing
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
