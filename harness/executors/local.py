@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from harness.executors.job import Finished, Job
@@ -37,8 +38,10 @@ class Local:
 
     def submit(self, job: Job) -> None:
         """Starts the engine, its output in the job's log."""
-        # NVML counts devices by bus; torch must count them alike.
-        environment = {**os.environ, PARENT: str(os.getpid()), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+        # NVML counts devices by bus; torch must count them alike. Kernels that torch would compile by itself, with
+        # compilers as child processes, would make a run depend on what an earlier one left in a cache.
+        constant = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "TORCH_DISABLE_NATIVE_JIT": "1"}
+        environment = {**os.environ, PARENT: str(os.getpid()), **constant}
         if job.device == "cpu":
             environment["OMP_NUM_THREADS"] = str(job.threads)
         command = [sys.executable, "-P", "-m", "harness.train", job.verb, str(job.spec), str(job.out)]
@@ -66,13 +69,13 @@ class Local:
         """Kills the job's process, and what that started."""
         for process in self._processes:
             if process.job == job:
-                os.killpg(process.popen.pid, signal.SIGKILL)
+                _kill(process)
 
     def cancel(self) -> Sequence[Finished]:
         """Kills what runs: a run's state is in files, and its record says `interrupted`."""
         processes = tuple(self._processes)
         for process in processes:
-            os.killpg(process.popen.pid, signal.SIGKILL)
+            _kill(process)
         return [finished for process in processes if (finished := self._collect(process, 0))]
 
     def _collect(self, process: _Process, options: int) -> Finished | None:
@@ -88,3 +91,9 @@ class Local:
             cpu_seconds=usage.ru_utime + usage.ru_stime,
             wall_seconds=time.monotonic() - process.began,
         )
+
+
+def _kill(process: _Process) -> None:
+    """Kills the process and what it started; macOS refuses where only its remains are left."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.popen.pid, signal.SIGKILL)

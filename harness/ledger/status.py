@@ -13,6 +13,9 @@ WORK_SECONDS = 2.0
 """More than a heartbeat uses in ten minutes, where threads cannot be told apart."""
 
 
+UNCOUNTED = {"starting", "data", "reading", "building"}
+
+
 class Status(Value):
     """How far a process is. Fractions of `total` count iterations, rounds or files, as the phase has them."""
 
@@ -24,7 +27,7 @@ class Status(Value):
     spent_seconds: float
     budget_seconds: float | None
     iterations: int = 0
-    """Of the training, whatever the phase."""
+    """Done so far, whatever the phase."""
     working_seconds: float = 0.0
     """CPU time of the thread that does the work."""
     heartbeat: float
@@ -34,11 +37,12 @@ class Status(Value):
     def progress(self) -> tuple[object, ...]:
         """What changes while a process gets anywhere; the heartbeat alone also beats in one that is stuck.
 
-        Where nothing is counted, as in reading data or settling, a few seconds of CPU time are progress.
+        In phases that count nothing and run no method's code a few seconds of CPU time are progress. Elsewhere they are
+        none: whoever waits for a device, or for ever, may use a core for it.
         """
-        if self.total is not None:
-            return self.phase, self.done, self.spent_seconds
-        return self.phase, self.done, self.working_seconds // WORK_SECONDS
+        if self.phase in UNCOUNTED:
+            return self.phase, self.working_seconds // WORK_SECONDS
+        return self.phase, self.done, self.iterations, self.spent_seconds
 
     @property
     def seconds_left(self) -> float | None:

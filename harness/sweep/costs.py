@@ -33,7 +33,9 @@ def measure(
     watcher: Watcher,
 ) -> dict[str, Cost | Refusal]:
     """Each method's price, or why it has none."""
-    unknown = [method for method in methods if remeasure or not is_known(ground, method, results)]
+    unknown = [method for method in methods if not is_known(ground, method, results)]
+    if remeasure:
+        unknown = [method for method in methods if _may_measure(ground, method, results)]
     refusals: dict[str, Refusal] = {}
     for method, finished in _profiled(ground, unknown, seconds, executor, watcher):
         refusal = _keep(ground, method, finished, cost_path(results, method.name, cost_key(ground, method)))
@@ -46,6 +48,15 @@ def measure(
 def is_known(ground: Ground, method: ResolvedMethod, results: Path) -> bool:
     """Whether the method was measured on this ground before."""
     return cost_path(results, method.name, cost_key(ground, method)).exists()
+
+
+def _may_measure(ground: Ground, method: ResolvedMethod, results: Path) -> bool:
+    """Whether this host may replace what is known: a guest replaces nothing that the track's own hosts measured."""
+    host, key = socket.gethostname(), cost_key(ground, method)
+    path = cost_path(results, method.name, key)
+    if not path.exists() or not _is_guest(results, host, key):
+        return True
+    return _is_guest(results, read(path, CostFile).conditions.host, key)
 
 
 def roughly(
@@ -93,25 +104,39 @@ def is_slow_node(
     A host that was once measured so stays a guest, whatever else is measured on it: it never joins what it is held
     against.
     """
-    alone, host = student_alone(), socket.gethostname()
-    key = cost_key(ground, alone)
-    if expected is None or host in {file.conditions.host for file in _pool(key, results)}:
+    if expected is None:
         return False
-    path = _guest_path(results, host, key)
-    if remeasure or not path.exists():
-        watcher.say(f"costs were measured on another host: measuring the baseline on {host} beside them")
-        for method, finished in _profiled(ground, [alone], seconds, executor, watcher):
-            refusal = _keep(ground, method, finished, path)
-            if refusal is not None:
-                watcher.say(f"slow_node: {host}: no baseline could be measured: {refusal.reason}")
-                return True
-    here = pooled_baseline([read(path, CostFile).measurement])
+    host = socket.gethostname()
+    pool = _pool(cost_key(ground, student_alone()), results)
+    if host in {file.conditions.host for file in pool}:
+        here = pooled_baseline(file.measurement for file in pool)
+    else:
+        guest = _as_guest(ground, seconds, results, remeasure, executor, watcher)
+        if guest is None:
+            return True
+        here = pooled_baseline([guest])
     off = here / expected - 1
     if abs(off) <= SLOW_NODE[ground.device_class.kind]:
         return False
     took = f"{1000 * here:.2f} ms, {100 * off:+.0f} % off the track's"
     watcher.say(f"slow_node: {host}: an iteration of the baseline takes {took}")
     return True
+
+
+def _as_guest(
+    ground: Ground, seconds: float, results: Path, remeasure: bool, executor: Executor, watcher: Watcher
+) -> Measurement | None:
+    """What this host measures of the baseline, kept apart from the track's; None when it cannot."""
+    alone, host = student_alone(), socket.gethostname()
+    path = _guest_path(results, host, cost_key(ground, alone))
+    if remeasure or not path.exists():
+        watcher.say(f"costs were measured on another host: measuring the baseline on {host} beside them")
+        for method, finished in _profiled(ground, [alone], seconds, executor, watcher):
+            refusal = _keep(ground, method, finished, path)
+            if refusal is not None:
+                watcher.say(f"slow_node: {host}: no baseline could be measured: {refusal.reason}")
+                return None
+    return read(path, CostFile).measurement
 
 
 def cost_key(ground: Ground, method: ResolvedMethod) -> CostKey:
@@ -169,9 +194,13 @@ def _pool(key: CostKey, results: Path) -> list[CostFile]:
     """What was measured of the baseline on this ground: by hosts that are no guests, if there are any."""
     files = [read(path, CostFile) for path in sorted((results / "costs").glob("*.json"))]
     found = [file for file in files if file.key.pools_with(key)]
-    alone = key.model_copy(update={"method_digest": student_alone().digest})
-    home = [file for file in found if not _guest_path(results, file.conditions.host, alone).exists()]
+    home = [file for file in found if not _is_guest(results, file.conditions.host, key)]
     return home or found
+
+
+def _is_guest(results: Path, host: str, key: CostKey) -> bool:
+    """Whether a host was once held against a track that others began."""
+    return _guest_path(results, host, key.model_copy(update={"method_digest": student_alone().digest})).exists()
 
 
 def _guest_path(results: Path, host: str, key: CostKey) -> Path:

@@ -109,8 +109,7 @@ def on_this_host(plan: Plan, results: Path, executor: Executor, watcher: Watcher
     prices = [run.cost.seconds / run.cost.ratio for run in plan.runs if run.cost is not None]
     if plan.host == socket.gethostname() or not prices:
         return plan
-    expected = home_baseline(plan.ground, results) or prices[0]
-    is_slow = is_slow_node(plan.ground, expected, QUICK_SECONDS, results, False, executor, watcher)
+    is_slow = is_slow_node(plan.ground, prices[0], QUICK_SECONDS, results, False, executor, watcher)
 
     def marked(run: PlannedRun) -> PlannedRun:
         others = tuple(mark for mark in run.marks if mark != "slow_node")

@@ -15,7 +15,7 @@ from harness.ledger.files import write_bytes
 from harness.train.pace import Reached
 from harness.train.trainee import Snapshot
 
-FORMAT = 1
+FORMAT = 2
 
 TORN = (OSError, RuntimeError, EOFError, ValueError, TypeError, LookupError, AttributeError, pickle.UnpicklingError)
 """What reading a file that is no checkpoint, or half of one, may raise."""

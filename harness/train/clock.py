@@ -74,6 +74,10 @@ class Event(Protocol):
         """Waits until the device has come here."""
         ...
 
+    def query(self) -> bool:
+        """Whether the device has come here; waits for nothing."""
+        ...
+
     def elapsed_time(self, end_event: Any) -> float:  # noqa: ANN401 - torch asks for its own Event
         """Milliseconds from this event to a later one."""
         ...

@@ -14,6 +14,8 @@ class Reached:
 
     planned: int = 0
     """What the plan said that the run was begun with: a later plan does not move a schedule that is half-way."""
+    preparation: int = 0
+    """The same of the preparation's updates."""
     prepared: int = 0
     done: int = 0
     replanned: int | None = None
@@ -24,13 +26,14 @@ class Reached:
 class Pace(ABC):
     """The only thing the loop asks for how long."""
 
-    def __init__(self, clock: Clock, planned: int = 0, preparation_seconds: float = 0.0) -> None:
+    def __init__(self, clock: Clock, planned: int = 0, preparation: int = 0, preparation_seconds: float = 0.0) -> None:
         self.prepared = 0
         """Updates of what the method learns before it distils."""
         self.done = 0
         self.replanned: int | None = None
         self._clock = clock
         self._planned = planned
+        self._preparation = preparation
         self._compared = False
         self._preparation_seconds = preparation_seconds
 
@@ -38,14 +41,22 @@ class Pace(ABC):
     def reached(self) -> Reached:
         """How far this run is."""
         return Reached(
-            self._planned, self.prepared, self.done, self.replanned, self._compared, self._preparation_seconds
+            planned=self._planned,
+            preparation=self._preparation,
+            prepared=self.prepared,
+            done=self.done,
+            replanned=self.replanned,
+            compared=self._compared,
+            preparation_seconds=self._preparation_seconds,
         )
 
     def go_on_from(self, reached: Reached) -> None:
         """Neither does again what an earlier process did, nor leaves any of it out."""
         self.prepared, self.done, self.replanned = reached.prepared, reached.done, reached.replanned
         self._compared, self._preparation_seconds = reached.compared, reached.preparation_seconds
-        self._planned = reached.planned
+        if self._planned != reached.planned and self.replanned is None:
+            self.replanned = reached.planned  # the record tells that it is not today's plan which is carried out
+        self._planned, self._preparation = reached.planned, reached.preparation
 
     @abstractmethod
     def preparation_progress(self) -> float:
@@ -68,8 +79,7 @@ class IterationsPace(Pace):
     """Spends the planned iterations. A time budget is compared with the plan once, early, and re-planned if off."""
 
     def __init__(self, planned: int, budget_seconds: float | None, clock: Clock, preparation: int = 0) -> None:
-        super().__init__(clock, planned)
-        self._preparation = preparation
+        super().__init__(clock, planned, preparation)
         self._budget_seconds = budget_seconds
 
     def preparation_progress(self) -> float:

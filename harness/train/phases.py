@@ -39,6 +39,10 @@ class CpuEvent:
     def synchronize(self) -> None:
         """A CPU has done what it was given."""
 
+    def query(self) -> bool:
+        """It always has."""
+        return True
+
     def elapsed_time(self, end_event: Any) -> float:  # noqa: ANN401 - as the protocol has it
         """Milliseconds from this event to a later one."""
         return float(1000 * (end_event.moment - self.moment))

@@ -76,6 +76,8 @@ class Contender:
             device=device,
         )
         self.device = device
+        self.done = 0
+        """Iterations and updates so far: a sign of life."""
         self.terms = term_phases(method, self.trainee.distiller)
 
     def seconds(self, iterations: int) -> float:
@@ -91,6 +93,7 @@ class Contender:
     def phases(self, iterations: int) -> Phases:
         """The same by phase."""
         self._get_ahead()
+        self.done += iterations
         return iterate_in_phases(self.trainee, self.batches, self.terms, iterations, event_of(self.device))
 
     def work(self, iterations: int) -> None:
@@ -126,10 +129,12 @@ class Contender:
     def prepare(self) -> None:
         """One update of what the method learns first."""
         self.trainee.prepare(*next(self.batches), progress=0.0)
+        self.done += 1
 
     def iterate(self) -> None:
         """One iteration."""
         self.trainee.iterate(*next(self.batches), progress=0.0)
+        self.done += 1
 
 
 def counted_flops(work: Callable[[], object]) -> int:
@@ -160,6 +165,7 @@ def measure(spec: ProfileSpec, heartbeat: Heartbeat, meter: Meter) -> Measuremen
     # Not while networks are built: their weights may have to be downloaded first.
     guard = Guard(spec.method, counts=device.type == "cpu")
     method = Contender(spec, spec.method, split, device)
+    heartbeat.iterations = lambda: method.done
     window = window_seconds(spec.seconds)
     with guard.armed():
         preparation = method.preparation(window)
@@ -167,6 +173,7 @@ def measure(spec: ProfileSpec, heartbeat: Heartbeat, meter: Meter) -> Measuremen
         shares = gradient_shares(method.trainee, [next(method.batches) for _ in range(GRADIENT_BATCHES)])
         peak, settled = peak_while(lambda: settle(method, window), device)
     baseline = Contender(spec, student_alone(), split, device) if spec.method.distils else method
+    heartbeat.iterations = lambda: method.done + baseline.done
     with guard.armed():
         iterations = max(2, math.ceil(ROUND_SECONDS / settle(baseline, window)))
         method_flops, baseline_flops = counted_flops(method.iterate), counted_flops(baseline.iterate)

@@ -216,8 +216,8 @@ class Run:
 
     def score(self, trainee: Trainee) -> None:
         """Keeps the final weights, and scores them and no others."""
-        self.heartbeat.enter("evaluation")
         self.note(student_sha256=keep_weights(trainee.student, Path(self.spec.students)))
+        self.heartbeat.enter("data")
         split = self.load(self.spec.scored_on)
         seen = 0
 
@@ -270,7 +270,7 @@ class Run:
     def readings(self) -> Readings:
         """The meters', whose energy is this process's alone."""
         found = self.meters.readings()
-        if not self.facts.resumed_iterations or found.energy_joules is None:
+        if not self.facts.resumed_seconds or found.energy_joules is None:
             return found
         reason = {"energy_joules": "the run was resumed: what was drawn before is not known"}
         return found.model_copy(update={"energy_joules": None, "why_not": {**found.why_not, **reason}})

@@ -42,8 +42,16 @@ def main(spec_path: Path, out: Path, heartbeat: Heartbeat) -> int:
     trainee = train(workload, data, device, heartbeat)
     sha256 = save_weights(trainee.student, weights, getattr(torch, workload.teacher.training.stored_as))
     load_weights(trainee.student, weights, sha256)  # what is scored is what is stored, rounded as it may be
-    heartbeat.enter("evaluation")
-    found = scores(evaluate(trainee.student, load(workload, data, "score"), workload, device, EVALUATION_BATCH))
+    heartbeat.enter("data")
+    split = load(workload, data, "score")
+    seen = 0
+
+    def tell(images: int) -> None:
+        nonlocal seen
+        seen = images
+
+    heartbeat.enter("evaluation", len(split.images), lambda: seen)
+    found = scores(evaluate(trainee.student, split, workload, device, EVALUATION_BATCH, tell))
     card = TeacherCard(
         recipe=weights.stem,
         sha256=sha256,

@@ -1,12 +1,16 @@
 """How long training waits for its next batch."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 
 import torch
 
 from harness.train.clock import Event
 from harness.train.loop import Batch
+
+MOST_PAIRS = 1000
+"""Events that are kept between two pauses, which may lie an hour apart, unless the device is further behind."""
 
 
 class Waiting:
@@ -44,7 +48,7 @@ class DeviceWaiting(Waiting):
     def __init__(self, batches: Iterator[Batch], event: Callable[[], Event]) -> None:
         super().__init__(batches)
         self._event = event
-        self._pairs: list[tuple[Event, Event]] = []
+        self._pairs: deque[tuple[Event, Event]] = deque()
 
     def __next__(self) -> Batch:
         before, after = self._event(), self._event()
@@ -52,13 +56,19 @@ class DeviceWaiting(Waiting):
         batch = next(self._batches)
         after.record()
         self._pairs.append((before, after))
+        while len(self._pairs) > MOST_PAIRS and self._pairs[0][1].query():
+            self._add()
         return batch
 
     def read(self) -> float:
         """As Waiting.read; the device has come to every event by then."""
-        self.seconds += sum(before.elapsed_time(after) for before, after in self._pairs) / 1000
-        self._pairs.clear()
+        while self._pairs:
+            self._add()
         return self.seconds
+
+    def _add(self) -> None:
+        before, after = self._pairs.popleft()
+        self.seconds += before.elapsed_time(after) / 1000
 
 
 def waiting(batches: Iterator[Batch], device: torch.device) -> Waiting:

@@ -19,6 +19,8 @@ if [ -d .wheels ]; then
     export PYTHONPATH="$site:$PYTHONPATH"
 fi
 
+# As a sweep sets it for its runs: no kernels that torch compiles by itself.
+export TORCH_DISABLE_NATIVE_JIT=1
 # Of several cards torch then takes the one that NVML reads.
 export CUDA_DEVICE_ORDER=PCI_BUS_ID
 

@@ -107,49 +107,9 @@ def test_a_check_that_fails_stops_no_other(tmp_path: Path, monkeypatch: pytest.M
     assert written == [("first",), ("first", "second")]
 
 
-@pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> GpuFindings:
-    """All checks, once: about five minutes."""
-    return checks.examine(tmp_path_factory.mktemp("gpu") / "gpu.json")
-
-
 @on_a_gpu
-def test_torch_and_nvml_mean_the_same_card(found: GpuFindings):
-    """The class that a record names is that of the card it was made on."""
-    assert found.is_one_card
-
-
-@on_a_gpu
-def test_budgets_are_spent_within_a_percent(found: GpuFindings):
-    """Three methods in both paces."""
-    assert [run for run in found.budgets if not run.is_within] == []
-    assert len(found.budgets) == 2 * len(checks.METHODS)
-
-
-@on_a_gpu
-def test_phases_add_up_within_three_percent(found: GpuFindings):
-    """Of the iteration without marks between them."""
-    assert [cost for cost in found.phases if not cost.is_within] == []
-    assert len(found.phases) == len(checks.METHODS)
-
-
-@on_a_gpu
-def test_the_energy_of_half_a_minute_is_told_and_plausible(found: GpuFindings):
-    """Not null, and within the power limit."""
-    assert found.window is not None
-    assert found.window.energy_is_plausible, found.window
-
-
-@on_a_gpu
-def test_events_tell_the_time_that_the_host_saw_go_by(found: GpuFindings):
-    """Without waiting against waiting, over the same work."""
-    assert found.window is not None
-    assert found.window.clocks_agree, found.window
-
-
-@on_a_gpu
-def test_the_loop_costs_a_percent_at_most(found: GpuFindings):
-    """Over a bare loop's time, in turns in one process."""
-    assert "overhead" not in found.failures
-    assert found.overhead is not None
-    assert found.overhead <= checks.OVERHEAD
+def test_all_is_as_it_should_be_on_this_gpu(tmp_path: Path):
+    """One card, budgets, phases, energy, clocks and the loop's price: one test, so that no two share the card."""
+    found = checks.examine(tmp_path / "gpu.json")
+    assert found.complaints == ()
+    assert (len(found.budgets), len(found.phases)) == (2 * len(checks.METHODS), len(checks.METHODS))

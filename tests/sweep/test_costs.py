@@ -131,6 +131,32 @@ def test_a_slow_host_stays_one_when_more_is_measured_on_it(tmp_path: Path, monke
     assert measured(tmp_path, KD)[0]["kd"] == before
 
 
+def test_measuring_anew_on_a_guest_leaves_alone_what_the_first_host_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Only its own measurements are renewed, so that it stays the guest."""
+    measured(tmp_path, KD)
+    monkeypatch.setattr(socket, "gethostname", lambda: "node2")
+    assert is_slow(tmp_path, profiler(0.2))[0]
+    cwd = method("cwd")
+    measured(tmp_path, cwd, engine=profiler(0.2))
+    _, executor = measured(tmp_path, KD, cwd, engine=profiler(0.3), again=True)
+    assert [job.name for job in executor.jobs if not job.name.startswith("company")] == ["cwd"]
+    assert home_baseline(ground(), tmp_path) == 0.1
+    assert is_slow(tmp_path, profiler(0.2))[0]
+
+
+def test_a_plan_is_held_against_what_this_host_measured_before(tmp_path: Path):
+    """Drawn up at 0.1 s an iteration elsewhere; here, where all costs are this host's own, it takes 0.2 s."""
+    from tests.ledger.test_plan import planned
+
+    measured(tmp_path, KD, engine=profiler(0.2))
+    plan = planned("90s").model_copy(update={"host": "node2"})
+    executor = FakeExecutor(profiler(0.2), ("cpu",))
+    here = story.on_this_host(plan, tmp_path, executor, Listening())
+    assert ({run.marks for run in here.runs}, executor.jobs) == ({("slow_node",)}, [])
+
+
 def test_an_anchor_keeps_the_price_at_which_it_was_first_used(tmp_path: Path):
     """A pool that grows, another number of slots, an edit of kd move its cost; they must not move a track's budget."""
     first, later = (

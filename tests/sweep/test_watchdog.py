@@ -57,13 +57,26 @@ def test_where_nothing_is_counted_work_is_progress(tmp_path: Path):
     """Reading a large data set: 3 s of CPU time in 9 s are work, and what a heartbeat alone uses is none."""
     time = Time()
     watchdog = Watchdog(10.0, time.now)
-    reading = status(0, phase="data").model_copy(update={"total": None})
+    reading = status(0, phase="data")
     for turn in range(5):
         assert watchdog.stands_still(job(tmp_path), reading.model_copy(update={"working_seconds": 3.0 * turn})) is None
         time.seconds += 9.0
     assert watchdog.stands_still(job(tmp_path), reading.model_copy(update={"working_seconds": 12.1})) is None
     time.seconds += 9.0
     assert watchdog.stands_still(job(tmp_path), reading.model_copy(update={"working_seconds": 13.0})) is not None
+
+
+def test_burning_a_core_is_no_progress_where_a_methods_code_runs(tmp_path: Path):
+    """Whoever waits for a device, or loops for ever, may use a core for it; an iteration more is progress."""
+    time = Time()
+    watchdog = Watchdog(10.0, time.now)
+    settling = status(0, phase="settling").model_copy(update={"total": None})
+    assert watchdog.stands_still(job(tmp_path), settling) is None
+    time.seconds = 9.0
+    assert watchdog.stands_still(job(tmp_path), settling.model_copy(update={"iterations": 1})) is None
+    time.seconds = 20.0
+    spinning = settling.model_copy(update={"iterations": 1, "working_seconds": 20.0})
+    assert watchdog.stands_still(job(tmp_path), spinning) == "stood still for 11 s in phase 'settling' at 0"
 
 
 def test_a_new_phase_is_progress(tmp_path: Path):

@@ -33,6 +33,9 @@ class FakeEvent:
     def synchronize(self) -> None:
         self.waited = True
 
+    def query(self) -> bool:
+        return True
+
     def elapsed_time(self, end_event: "FakeEvent") -> float:
         return 1000 * (end_event.at - self.at)
 

@@ -126,7 +126,7 @@ def test_another_runs_checkpoint_is_refused(whole_ground: Ground, tmp_path: Path
     """A file that was put in the wrong place tells whose it is."""
     planned = spec_of("baseline", whole_ground)
     run_of(planned, tmp_path).train()
-    with pytest.raises(BadInput, match="expected 'another', format 1"):
+    with pytest.raises(BadInput, match="expected 'another', format 2"):
         load(checkpoint_path(tmp_path, planned.key), "another")
 
 
@@ -141,7 +141,19 @@ def test_a_later_plan_does_not_move_a_run_that_is_half_way(
             run_of(planned, tmp_path).train()
     resumed = run_of(planned.model_copy(update={"iterations": 60}), tmp_path)
     resumed.train()
-    assert resumed.pace.done == ITERATIONS
+    assert (resumed.pace.done, resumed.outcome("done", None).replanned_iterations) == (ITERATIONS, ITERATIONS)
+
+
+def test_a_later_plan_does_not_prepare_again(whole_ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """20 updates were planned and done; a later plan of 25 finds the run in its training, and leaves it there."""
+    planned = spec_of("freekd", whole_ground)
+    with monkeypatch.context() as patched:
+        stop_after(patched, "iterate", 20 + 3)
+        with pytest.raises(Stopped):
+            run_of(planned, tmp_path).train()
+    resumed = run_of(planned.model_copy(update={"preparation_iterations": 25}), tmp_path)
+    resumed.train()
+    assert (resumed.pace.prepared, resumed.pace.done) == (20, ITERATIONS)
 
 
 def test_a_run_by_the_clock_goes_on_where_its_clock_stood(

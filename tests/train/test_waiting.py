@@ -34,3 +34,19 @@ def test_on_a_device_the_wait_is_what_lies_between_its_events():
         next(waiting)
         time.seconds += 5.0
     assert (waiting.read(), waiting.read()) == (6.0, 6.0)
+
+
+def test_events_that_the_device_has_passed_are_added_up_between_pauses():
+    """Of 1500 batches no more than 1000 pairs of events are held, and no second is lost."""
+    time = Time()
+
+    def batches():
+        while True:
+            time.seconds += 2.0
+            yield None, None
+
+    waiting = DeviceWaiting(batches(), lambda: FakeEvent(time))
+    for _ in range(1500):
+        next(waiting)
+    assert len(waiting._pairs) == 1000
+    assert waiting.read() == 3000.0
