@@ -12,6 +12,8 @@ from harness.ledger.device import Conditions, DeviceClass
 from harness.ledger.files import Value, sha256
 from harness.ledger.rules import COST_TOLERANCE, RULES_VERSION
 
+PHASES_SHARE = 0.2
+"""Of the time that rounds may take: for how long phases are timed, after the rounds."""
 RESAMPLES = 1000
 FEWEST_ROUNDS = 2
 """One round has no interval, however narrow it looks."""

@@ -162,14 +162,9 @@ def _cut(image: Tensor, window: tuple[tuple[int, int], tuple[int, int]]) -> Tens
     return image[:, top : top + height, left : left + width]
 
 
-def first_batches_sha256(split: Split, workload: Workload, *, order: Generator, augment: Generator) -> str:
-    """What the first ten batches are made from: their images' indices and their draws. Moves no generator."""
-    batches = Batches(split, workload, order=_copy(order), augment=_copy(augment), device=torch.device("cpu"))
+def first_batches_sha256(batches: Batches) -> str:
+    """What the next ten batches are made from: indices and draws. Afterwards they are still the next."""
+    state = batches.state()
     draws = [batches.draw() for _ in range(10)]
+    batches.go_on_from(state)
     return sha256(*(part.numpy().tobytes() for draw in draws for part in (draw.indices, draw.uniform)))
-
-
-def _copy(generator: Generator) -> Generator:
-    copy = Generator(generator.device)
-    copy.set_state(generator.get_state())
-    return copy

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.executors.job import Executor, Finished, Job
 from harness.ledger.anchor import AnchorFile, anchor_path
-from harness.ledger.cost import Cost, CostFile, CostKey, Measurement, cost_path, pooled_baseline, price
+from harness.ledger.cost import PHASES_SHARE, Cost, CostFile, CostKey, Measurement, cost_path, pooled_baseline, price
 from harness.ledger.device import conditions, torch_version
 from harness.ledger.files import read, write
 from harness.ledger.findings import Refusal
@@ -19,8 +19,7 @@ from harness.sweep.watch import Watcher
 from harness.sweep.working import answer_of, new_job, work_through
 
 START_UP_SECONDS = 8.0
-PHASES_SHARE = 0.2
-"""Guesses at what a profiling process needs besides its rounds; only the time left is told from them."""
+"""A guess at what a profiling process needs to begin; only the time left is told from it."""
 
 
 def measure(
@@ -66,7 +65,7 @@ def roughly(
     if is_known(ground, method, results):
         return _price(ground, method, results)
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        return measure(ground, [method], seconds, Path(folder), True, executor, watcher)[method.name]
+        return measure(ground, [method], seconds, Path(folder), False, executor, watcher)[method.name]
 
 
 def anchor_seconds(ground: Ground, method: ResolvedMethod, cost: Cost, results: Path) -> float:

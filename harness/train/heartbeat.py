@@ -41,10 +41,14 @@ class Heartbeat:
         return self
 
     def enter(self, phase: str, total: int | None = None, done: Callable[[], int] = int) -> None:
-        """A new phase begins; `done` counts what is done of it."""
+        """A new phase begins; `done` counts what is done of it, where nobody will `tell`."""
         self.timesheet.turn_to(phase)
         self.phase, self.done, self.total = phase, done, total
         self.log(phase)
+
+    def tell(self, done: int) -> None:
+        """So much is done of the phase."""
+        self.done = lambda: done
 
     def log(self, line: str) -> None:
         """A dated line for whoever reads the log of a process that did not end well."""

@@ -5,15 +5,14 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import torch
 from torch import Tensor
 
 from harness.distill.distiller import Distiller
 from harness.ledger.method import ResolvedMethod, ResolvedTerm
 from harness.segmentation.batches import Batches
-from harness.train.clock import Event, cpu_seconds
+from harness.train.clock import Event
 from harness.train.loop import Batch
 from harness.train.trainee import Trainee
 
@@ -24,35 +23,6 @@ MOST_TURNS = 100
 T = TypeVar("T")
 Phases = Mapping[str, float]
 """Seconds an iteration by phase, in the order of an iteration."""
-
-
-class CpuEvent:
-    """A moment on the budget clock of a CPU, with the words of torch.cuda.Event."""
-
-    def __init__(self) -> None:
-        self.moment = 0.0
-
-    def record(self) -> None:
-        """Marks this moment."""
-        self.moment = cpu_seconds()
-
-    def synchronize(self) -> None:
-        """A CPU has done what it was given."""
-
-    def query(self) -> bool:
-        """It always has."""
-        return True
-
-    def elapsed_time(self, end_event: Any) -> float:  # noqa: ANN401 - as the protocol has it
-        """Milliseconds from this event to a later one."""
-        return float(1000 * (end_event.moment - self.moment))
-
-
-def event_of(device: torch.device) -> Callable[[], Event]:
-    """Makes events on the device's own time line: on an accelerator nothing waits for them until they are read."""
-    if device.type == "cuda":
-        return lambda: torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
-    return CpuEvent
 
 
 class Marks:

@@ -10,20 +10,19 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from harness.contract.guard import Guard
-from harness.ledger.cost import Measurement
+from harness.ledger.cost import PHASES_SHARE, Measurement
 from harness.ledger.files import read, write
 from harness.ledger.method import ResolvedMethod, student_alone
 from harness.ledger.spec import ProfileSpec
-from harness.segmentation.batches import Batches
 from harness.segmentation.data import Split, load
-from harness.train.clock import budget_clock
+from harness.train.clock import budget_clock, event_of
 from harness.train.energy import Meter, drawn
 from harness.train.heartbeat import Heartbeat
 from harness.train.meters import meters_of
-from harness.train.phases import Marks, Phases, event_of, iterate_in_phases, take_turns, term_phases
+from harness.train.phases import Marks, Phases, iterate_in_phases, take_turns, term_phases
 from harness.train.rounds import ROUND_SECONDS, compare, settle, window_seconds
 from harness.train.shares import gradient_shares
-from harness.train.streams import generator
+from harness.train.streams import batches_of
 from harness.train.trainee import make_trainee, prepare
 
 T = TypeVar("T")
@@ -33,9 +32,6 @@ SEED = 0
 FEWEST_PREPARATIONS = 5
 
 COMPANY_ITERATIONS = 10
-
-PHASES_SHARE = 0.2
-"""Of the time that rounds may take: for how long phases are timed, after the rounds."""
 
 NO_PEAK = "a CPU's memory is not the method's alone"
 
@@ -68,13 +64,7 @@ class Contender:
 
     def __init__(self, spec: ProfileSpec, method: ResolvedMethod, split: Split, device: torch.device) -> None:
         self.trainee = make_trainee(spec.ground, method, SEED, device)
-        self.batches = Batches(
-            split,
-            spec.ground.workload,
-            order=generator(SEED, "order"),
-            augment=generator(SEED, "augmentation"),
-            device=device,
-        )
+        self.batches = batches_of(split, spec.ground.workload, SEED, device)
         self.device = device
         self.done = 0
         """Iterations and updates so far: a sign of life."""

@@ -33,7 +33,7 @@ from harness.train.heartbeat import Heartbeat
 from harness.train.loop import spend, spend_preparation, warm_up
 from harness.train.meters import Meters, NoMeters, meters_of
 from harness.train.pace import pace_of
-from harness.train.streams import generator, stream_seed
+from harness.train.streams import batches_of, stream_seed
 from harness.train.timesheet import process_seconds
 from harness.train.trainee import Trainee, make_trainee, prepare
 from harness.train.waiting import waiting
@@ -108,10 +108,9 @@ class Run:
         split = self.load("train")
         self.heartbeat.enter("building")
         trainee = make_trainee(spec.ground, spec.method, spec.seed, self.device)
-        order, augment = self.batch_generators()
         self.note(
             initial_student_sha256=state_sha256(trainee.student),
-            first_batches_sha256=first_batches_sha256(split, workload, order=order, augment=augment),
+            first_batches_sha256=first_batches_sha256(self.batches(split)),
             student_parameters=sum(parameter.numel() for parameter in trainee.student.parameters()),
             weights=dict(zip(trainee.distiller.names, trainee.distiller.weights, strict=True)),
             left_out=trainee.distiller.left_out,
@@ -147,7 +146,7 @@ class Run:
             heartbeat.enter("preparation", spec.preparation_iterations, lambda: self.pace.prepared)
             spend_preparation(trainee, waited, self.pace, self.clock, lambda: rest(self.keep))
             self.waited_before = self.waited
-            heartbeat.enter("training", spec.iterations, lambda: self.pace.done)
+            heartbeat.enter("training", self.pace.replanned or spec.iterations, lambda: self.pace.done)
             spend(trainee, waited, self.pace, self.clock, lambda: rest(self.look))
         finally:
             self.meters.stop()
@@ -202,6 +201,7 @@ class Run:
         """Whether the run goes on from the checkpoint that an earlier attempt left; if not, the log says why."""
         try:
             found = load_checkpoint(self.checkpoint, self.spec.key)
+            curve = [Point.model_validate_json(point) for point in found.curve]
             trainee.restore(found.trainee)
             batches.go_on_from(found.batches)
         except (BadInput, RuntimeError, ValueError, KeyError) as error:
@@ -209,7 +209,7 @@ class Run:
             return False
         self.pace.go_on_from(found.reached)
         self.clock.carry(found.spent_seconds, found.wall_seconds)
-        self.curve = [Point.model_validate_json(point) for point in found.curve]
+        self.curve = curve
         self.note(resumed_iterations=found.reached.done, resumed_seconds=found.spent_seconds)
         self.heartbeat.log(f"goes on at iteration {found.reached.done}, {found.spent_seconds:.2f} s spent")
         return True
@@ -219,14 +219,9 @@ class Run:
         self.note(student_sha256=keep_weights(trainee.student, Path(self.spec.students)))
         self.heartbeat.enter("data")
         split = self.load(self.spec.scored_on)
-        seen = 0
-
-        def tell(images: int) -> None:
-            nonlocal seen
-            seen = images
-
-        self.heartbeat.enter("evaluation", len(split.images), lambda: seen)
-        counts = evaluate(trainee.student, split, self.spec.ground.workload, self.device, EVALUATION_BATCH, tell)
+        self.heartbeat.enter("evaluation", len(split.images))
+        told = self.heartbeat.tell
+        counts = evaluate(trainee.student, split, self.spec.ground.workload, self.device, EVALUATION_BATCH, told)
         save(counts, self.out.with_name(COUNTS))
         self.note(scores=scores(counts))
 
@@ -237,12 +232,7 @@ class Run:
 
     def batches(self, split: Split) -> Batches:
         """The seed's batches, from the first."""
-        order, augment = self.batch_generators()
-        return Batches(split, self.spec.ground.workload, order=order, augment=augment, device=self.device)
-
-    def batch_generators(self) -> tuple[torch.Generator, torch.Generator]:
-        """The seed's streams of order and augmentation, from their beginnings."""
-        return generator(self.spec.seed, "order"), generator(self.spec.seed, "augmentation")
+        return batches_of(split, self.spec.ground.workload, self.spec.seed, self.device)
 
     def note(self, **facts: object) -> None:
         """Adds what is known now to what will be told."""

@@ -7,6 +7,10 @@ from typing import Literal
 
 import torch
 
+from harness.ledger.workload import Workload
+from harness.segmentation.batches import Batches
+from harness.segmentation.data import Split
+
 Stream = Literal["student", "order", "augmentation", "dropout", "method"]
 
 
@@ -18,6 +22,12 @@ def stream_seed(seed: int, stream: Stream) -> int:
 def generator(seed: int, stream: Stream, device: torch.device | None = None) -> torch.Generator:
     """A generator of its own for the stream."""
     return torch.Generator(device or torch.device("cpu")).manual_seed(stream_seed(seed, stream))
+
+
+def batches_of(split: Split, workload: Workload, seed: int, device: torch.device) -> Batches:
+    """The seed's batches on a device, from the first: the same for every method."""
+    order, augment = generator(seed, "order"), generator(seed, "augmentation")
+    return Batches(split, workload, order=order, augment=augment, device=device)
 
 
 @contextmanager

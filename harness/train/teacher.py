@@ -15,7 +15,6 @@ from harness.ledger.method import student_alone
 from harness.ledger.spec import TeacherSpec
 from harness.ledger.teacher import teacher_recipe, teacher_weights
 from harness.ledger.workload import Workload
-from harness.segmentation.batches import Batches
 from harness.segmentation.data import content_sha256, load
 from harness.segmentation.evaluate import EVALUATION_BATCH, evaluate, scores
 from harness.segmentation.networks import build
@@ -25,7 +24,7 @@ from harness.train.endings import Diverged
 from harness.train.heartbeat import Heartbeat
 from harness.train.loop import spend
 from harness.train.pace import IterationsPace
-from harness.train.streams import generator, seeded, stream_seed
+from harness.train.streams import batches_of, generator, seeded, stream_seed
 from harness.train.trainee import Trainee, prepare
 
 
@@ -44,14 +43,8 @@ def main(spec_path: Path, out: Path, heartbeat: Heartbeat) -> int:
     load_weights(trainee.student, weights, sha256)  # what is scored is what is stored, rounded as it may be
     heartbeat.enter("data")
     split = load(workload, data, "score")
-    seen = 0
-
-    def tell(images: int) -> None:
-        nonlocal seen
-        seen = images
-
-    heartbeat.enter("evaluation", len(split.images), lambda: seen)
-    found = scores(evaluate(trainee.student, split, workload, device, EVALUATION_BATCH, tell))
+    heartbeat.enter("evaluation", len(split.images))
+    found = scores(evaluate(trainee.student, split, workload, device, EVALUATION_BATCH, heartbeat.tell))
     card = TeacherCard(
         recipe=weights.stem,
         sha256=sha256,
@@ -93,13 +86,7 @@ def train(workload: Workload, data: Path | None, device: torch.device, heartbeat
     )
     draw = Draw(generator(recipe.seed, "method", device), device)
     trainee = Trainee(network, None, distiller.to(device), alone.training, draw)
-    batches = Batches(
-        split,
-        alone,
-        order=generator(recipe.seed, "order"),
-        augment=generator(recipe.seed, "augmentation"),
-        device=device,
-    )
+    batches = batches_of(split, alone, recipe.seed, device)
     clock = budget_clock(device)
     pace = IterationsPace(recipe.iterations, None, clock)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from harness.train.clock import Event
+from harness.train.clock import Event, event_of
 from harness.train.loop import Batch
 
 MOST_PAIRS = 1000
@@ -74,5 +74,5 @@ class DeviceWaiting(Waiting):
 def waiting(batches: Iterator[Batch], device: torch.device) -> Waiting:
     """The batches with a meter for the device's kind."""
     if device.type == "cuda":
-        return DeviceWaiting(batches, lambda: torch.cuda.Event(enable_timing=True))  # type: ignore[no-untyped-call]
+        return DeviceWaiting(batches, event_of(device))
     return Waiting(batches)

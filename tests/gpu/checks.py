@@ -33,8 +33,9 @@ from harness.segmentation.data import load
 from harness.train.clock import budget_clock
 from harness.train.loop import warm_up
 from harness.train.meters import meters_of
+from harness.train.streams import batches_of
 from harness.train.trainee import Trainee, make_trainee, prepare
-from tests.speed.loop import batches_of, ground_of, ratio
+from tests.speed.loop import ground_of, ratio
 
 ROOT = Path(__file__).parents[2]
 DEVICE = "cuda:0"
@@ -266,7 +267,7 @@ def pupil(method: str, device: torch.device) -> tuple[Trainee, Batches]:
     prepare(device, workload.threads)
     resolved = resolve_method(method_path(method), workload.dataset, workload.training.batch)
     split = load(workload, None, "train")
-    return make_trainee(ground, resolved, 0, device), batches_of(ground, split, device)
+    return make_trainee(ground, resolved, 0, device), batches_of(split, workload, 0, device)
 
 
 def overhead(_: Path) -> dict[str, object]:

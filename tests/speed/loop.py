@@ -24,14 +24,13 @@ from harness.ledger.device import device_class
 from harness.ledger.spec import Ground
 from harness.ledger.teacher import find_teacher
 from harness.ledger.workload import read_workload, workload_digest, workload_path
-from harness.segmentation.batches import Batches
 from harness.segmentation.data import Split, content_sha256, load
 from harness.segmentation.networks import build
 from harness.segmentation.weights import load_teacher
 from harness.train.clock import budget_clock, cpu_seconds
 from harness.train.loop import spend, warm_up
 from harness.train.pace import IterationsPace
-from harness.train.streams import generator, seeded
+from harness.train.streams import batches_of, seeded
 from harness.train.trainee import Trainee, make_trainee, prepare
 from harness.train.waiting import waiting
 
@@ -55,7 +54,7 @@ def bare(
         student.parameters(), recipe.learning_rate, recipe.momentum, weight_decay=recipe.weight_decay, fused=True
     )
 
-    batches = batches_of(ground, split, device)
+    batches = batches_of(split, ground.workload, 0, device)
 
     def train() -> None:
         for iteration in range(iterations):
@@ -86,8 +85,8 @@ def by_the_harness(
     assert [term.weight for term in method.terms] == [WEIGHT], "the bare loop weighs otherwise"
     trainee: Trainee = make_trainee(ground, method, 0, device)
 
-    warm_up(trainee, batches_of(ground, split, device), 3)
-    batches = waiting(batches_of(ground, split, device), device)
+    warm_up(trainee, batches_of(split, ground.workload, 0, device), 3)
+    batches = waiting(batches_of(split, ground.workload, 0, device), device)
 
     def train() -> None:
         clock = budget_clock(device)
@@ -95,12 +94,6 @@ def by_the_harness(
         spend(trainee, batches, pace, clock, pace.pause)
 
     return trainee.student, train
-
-
-def batches_of(ground: Ground, split: Split, device: torch.device) -> Batches:
-    """The seed's batches, from the first."""
-    order, augment = generator(0, "order"), generator(0, "augmentation")
-    return Batches(split, ground.workload, order=order, augment=augment, device=device)
 
 
 def ground_of(name: str, device: str) -> Ground:

@@ -13,23 +13,21 @@ from harness.distill.draw import Draw
 from harness.ledger.cost import PHASES
 from harness.ledger.descriptor import method_path, resolve_method
 from harness.ledger.method import ResolvedMethod, student_alone
-from harness.segmentation.batches import Batches
 from harness.segmentation.data import Split
 from harness.segmentation.networks import build
+from harness.train.clock import CpuEvent, event_of
 from harness.train.phases import (
     FEWEST_TURNS,
     MOST_TURNS,
-    CpuEvent,
     Marks,
     borders,
     copies,
-    event_of,
     iterate_in_phases,
     middle_half,
     take_turns,
     term_phases,
 )
-from harness.train.streams import generator
+from harness.train.streams import batches_of
 from harness.train.trainee import Trainee
 from tests.factories import workload
 from tests.train.simulated import CALM, Machine, Weather
@@ -226,7 +224,7 @@ def test_marks_move_nothing():
 def test_an_event_of_a_cpu_reads_the_budget_clock(monkeypatch: pytest.MonkeyPatch):
     """From 1 s to 1.25 s of CPU time are 250 ms."""
     readings = iter((1.0, 1.25))
-    monkeypatch.setattr("harness.train.phases.cpu_seconds", lambda: next(readings))
+    monkeypatch.setattr("harness.train.clock.cpu_seconds", lambda: next(readings))
     marks = Marks(event_of(torch.device("cpu")))
     marks.begin()
     marks.end("data")
@@ -237,13 +235,7 @@ def test_the_copy_of_a_batch_is_a_phase_between_two_of_data():
     """Images and label maps cross over once each; the batch is what it is without marks, and so are the batches."""
     pixels = np.random.default_rng(0).integers(0, 4, size=(8, 3, 64, 128), dtype=np.uint8)
     split = Split(pixels, pixels[:, 0])
-    plain, marked = (
-        Batches(
-            split, workload(), order=generator(0, "order"), augment=generator(0, "augmentation"),
-            device=torch.device("cpu"),
-        )
-        for _ in range(2)
-    )  # fmt: skip
+    plain, marked = (batches_of(split, workload(), 0, torch.device("cpu")) for _ in range(2))
     ends: list[str] = []
     with copies(marked, ends.append):
         images, labels = next(marked)

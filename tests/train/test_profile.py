@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from harness.train.phases import CpuEvent
+from harness.train.clock import CpuEvent
 from harness.train.profile import Contender, counted_flops, peak_while
 
 

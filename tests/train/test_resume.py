@@ -70,6 +70,15 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, what: str, calls: int) -> None:
     monkeypatch.setattr(Trainee, what, counted)
 
 
+def stopped(planned: RunSpec, folder: Path, monkeypatch: pytest.MonkeyPatch, what: str = "iterate", calls: int = 30):
+    """Begins the run, and ends it at that call; its checkpoint."""
+    with monkeypatch.context() as patched:
+        stop_after(patched, what, calls + 3)  # the warm-up iterates three times
+        with pytest.raises(Stopped):
+            run_of(planned, folder).train()
+    return load(checkpoint_path(folder, planned.key), planned.key)
+
+
 @pytest.mark.parametrize(
     ("name", "what", "calls"),
     [("baseline", "iterate", 20), ("fitnet", "iterate", 34), ("cirkd", "iterate", 26), ("freekd", "prepare", 11)],
@@ -82,10 +91,7 @@ def test_a_resumed_run_ends_bit_by_bit_where_one_that_was_not_stopped_ends(
     alone = run_of(planned, tmp_path / "alone")
     expected = state_sha256(alone.train().student)
 
-    with monkeypatch.context() as patched:
-        stop_after(patched, what, calls + 3)  # the warm-up iterates three times
-        with pytest.raises(Stopped):
-            run_of(planned, tmp_path / "stopped").train()
+    stopped(planned, tmp_path / "stopped", monkeypatch, what, calls)
     resumed = run_of(planned, tmp_path / "stopped")
     assert state_sha256(resumed.train().student) == expected
     assert (resumed.pace.done, resumed.pace.prepared) == (ITERATIONS, planned.preparation_iterations)
@@ -96,11 +102,7 @@ def test_a_resumed_run_ends_bit_by_bit_where_one_that_was_not_stopped_ends(
 def test_what_was_spent_before_the_stop_is_spent(whole_ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """The clock goes on from the checkpoint's reading, and the outcome tells how much of it is not this process's."""
     planned = spec_of("baseline", whole_ground)
-    with monkeypatch.context() as patched:
-        stop_after(patched, "iterate", 30 + 3)
-        with pytest.raises(Stopped):
-            run_of(planned, tmp_path).train()
-    kept = load(checkpoint_path(tmp_path, planned.key), planned.key)
+    kept = stopped(planned, tmp_path, monkeypatch)
     assert kept.reached.done >= 20
     resumed = run_of(planned, tmp_path)
     resumed.train()
@@ -135,10 +137,7 @@ def test_a_later_plan_does_not_move_a_run_that_is_half_way(
 ):
     """Begun with 40 iterations and gone on with under a plan of 60, which a new price drew up: 40 it is."""
     planned = spec_of("baseline", whole_ground)
-    with monkeypatch.context() as patched:
-        stop_after(patched, "iterate", 30 + 3)
-        with pytest.raises(Stopped):
-            run_of(planned, tmp_path).train()
+    stopped(planned, tmp_path, monkeypatch)
     resumed = run_of(planned.model_copy(update={"iterations": 60}), tmp_path)
     resumed.train()
     assert (resumed.pace.done, resumed.outcome("done", None).replanned_iterations) == (ITERATIONS, ITERATIONS)
@@ -147,10 +146,7 @@ def test_a_later_plan_does_not_move_a_run_that_is_half_way(
 def test_a_later_plan_does_not_prepare_again(whole_ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """20 updates were planned and done; a later plan of 25 finds the run in its training, and leaves it there."""
     planned = spec_of("freekd", whole_ground)
-    with monkeypatch.context() as patched:
-        stop_after(patched, "iterate", 20 + 3)
-        with pytest.raises(Stopped):
-            run_of(planned, tmp_path).train()
+    stopped(planned, tmp_path, monkeypatch, calls=20)
     resumed = run_of(planned.model_copy(update={"preparation_iterations": 25}), tmp_path)
     resumed.train()
     assert (resumed.pace.prepared, resumed.pace.done) == (20, ITERATIONS)
@@ -161,11 +157,7 @@ def test_a_run_by_the_clock_goes_on_where_its_clock_stood(
 ):
     """What the first process spent is spent, and no iteration of the second is asked for at an earlier share."""
     planned = spec_of("baseline", whole_ground, pace="clock", budget="1s")
-    with monkeypatch.context() as patched:
-        stop_after(patched, "iterate", 30 + 3)
-        with pytest.raises(Stopped):
-            run_of(planned, tmp_path).train()
-    kept = load(checkpoint_path(tmp_path, planned.key), planned.key)
+    kept = stopped(planned, tmp_path, monkeypatch)
     resumed = run_of(planned, tmp_path)
     resumed.train()
     outcome = resumed.outcome("done", None)

@@ -14,9 +14,9 @@ from harness.ledger.spec import Ground
 from harness.segmentation.batches import Batches
 from harness.segmentation.data import Split, load
 from harness.segmentation.weights import state_sha256
-from harness.train.streams import stream_seed
+from harness.train.streams import batches_of, stream_seed
 from harness.train.trainee import Trainee, make_trainee
-from tests.train.tiny import APPLICABLE, DEMANDING, MISSING_STAGES, batches, resolved, roomy, standing
+from tests.train.tiny import APPLICABLE, DEMANDING, MISSING_STAGES, resolved, roomy, standing
 
 CPU = torch.device("cpu")
 BATCHES, ITERATIONS = 100, 2
@@ -44,7 +44,7 @@ class Place:
         """Of a run whose method prepares once, trains twice, and draws more numbers of its own in between."""
         student = state_sha256(trainee.student)
         torch.manual_seed(stream_seed(seed, "dropout"))
-        source, digest = batches(self.split, self.ground.workload, seed), hashlib.sha256()
+        source, digest = batches_of(self.split, self.ground.workload, seed, CPU), hashlib.sha256()
         for number in range(BATCHES):
             images, labels = next(source)
             digest.update(images.numpy().tobytes() + labels.numpy().tobytes())

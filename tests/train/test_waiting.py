@@ -4,16 +4,17 @@ from harness.train.waiting import DeviceWaiting, Waiting
 from tests.train.test_clock import FakeEvent, Time
 
 
+def slow(time: Time):
+    """Batches of 2 s each."""
+    while True:
+        time.seconds += 2.0
+        yield None, None
+
+
 def test_the_time_that_a_batch_takes_is_added_up():
     """Three batches of 2 s, and 5 s of other work after each."""
     time = Time()
-
-    def batches():
-        while True:
-            time.seconds += 2.0
-            yield None, None
-
-    waiting = Waiting(batches(), time.now)
+    waiting = Waiting(slow(time), time.now)
     for _ in range(3):
         next(waiting)
         time.seconds += 5.0
@@ -23,13 +24,7 @@ def test_the_time_that_a_batch_takes_is_added_up():
 def test_on_a_device_the_wait_is_what_lies_between_its_events():
     """Batches that the device waits for 2 s: read twice, and counted once."""
     time = Time()
-
-    def batches():
-        while True:
-            time.seconds += 2.0
-            yield None, None
-
-    waiting = DeviceWaiting(batches(), lambda: FakeEvent(time))
+    waiting = DeviceWaiting(slow(time), lambda: FakeEvent(time))
     for _ in range(3):
         next(waiting)
         time.seconds += 5.0
@@ -39,13 +34,7 @@ def test_on_a_device_the_wait_is_what_lies_between_its_events():
 def test_events_that_the_device_has_passed_are_added_up_between_pauses():
     """Of 1500 batches no more than 1000 pairs of events are held, and no second is lost."""
     time = Time()
-
-    def batches():
-        while True:
-            time.seconds += 2.0
-            yield None, None
-
-    waiting = DeviceWaiting(batches(), lambda: FakeEvent(time))
+    waiting = DeviceWaiting(slow(time), lambda: FakeEvent(time))
     for _ in range(1500):
         next(waiting)
     assert len(waiting._pairs) == 1000

@@ -13,9 +13,10 @@ from harness.contract.pupil import same
 from harness.ledger.spec import Ground
 from harness.segmentation.data import Split, load
 from harness.train.loop import warm_up
+from harness.train.streams import batches_of
 from harness.train.trainee import Trainee, make_trainee
 from tests.contract.cheaters import REMEMBERS, method_of
-from tests.train.tiny import APPLICABLE, DEMANDING, batches, resolved, roomy, standing
+from tests.train.tiny import APPLICABLE, DEMANDING, resolved, roomy, standing
 
 CPU = torch.device("cpu")
 
@@ -66,7 +67,7 @@ def differing(one: dict[str, object], other: dict[str, object]) -> list[str]:
 def test_a_warm_up_leaves_everything_as_it_was(places: dict[int, tuple[Ground, Split]], name: str):
     """Banks, discriminators, their optimizers, plain attributes; and what comes next is as without a warm-up."""
     ground, split = places[256 if name in DEMANDING else 128]
-    source = batches(split, ground.workload)
+    source = batches_of(split, ground.workload, 0, CPU)
     given = [next(source) for _ in range(2)]
     trainee = make_trainee(ground, resolved(name), 0, CPU)
     torch.manual_seed(1)
@@ -74,7 +75,7 @@ def test_a_warm_up_leaves_everything_as_it_was(places: dict[int, tuple[Ground, S
     expected = course(trainee, given)
     trainee = make_trainee(ground, resolved(name), 0, CPU)
     torch.manual_seed(1)
-    warm_up(trainee, batches(split, ground.workload), 2)
+    warm_up(trainee, batches_of(split, ground.workload, 0, CPU), 2)
     assert differing(everything(trainee), cold) == []
     assert differing(course(trainee, given), expected) == []
 
@@ -84,7 +85,7 @@ def test_the_sums_of_the_losses_are_put_back(places: dict[int, tuple[Ground, Spl
     ground, split = places[128]
     trainee = make_trainee(ground, resolved("kd"), 0, CPU)
     trainee.losses += 1.5
-    warm_up(trainee, batches(split, ground.workload), 1)
+    warm_up(trainee, batches_of(split, ground.workload, 0, CPU), 1)
     assert trainee.losses.tolist() == [1.5, 1.5]
 
 
@@ -95,5 +96,5 @@ def test_what_cannot_be_put_back_is_refused(places: dict[int, tuple[Ground, Spli
     text, place = REMEMBERS[kind]
     trainee = make_trainee(ground, method_of(tmp_path, text), 0, CPU)
     with pytest.raises(Cheating) as refused:
-        warm_up(trainee, batches(split, ground.workload), 1)
+        warm_up(trainee, batches_of(split, ground.workload, 0, CPU), 1)
     assert place in str(refused.value)

@@ -9,11 +9,8 @@ from harness.ledger.files import file_sha256
 from harness.ledger.method import ResolvedMethod
 from harness.ledger.spec import Ground, TeacherFile
 from harness.ledger.workload import LightNetwork, Workload, read_workload
-from harness.segmentation.batches import Batches
-from harness.segmentation.data import Split
 from harness.segmentation.networks import build
 from harness.segmentation.weights import save_weights
-from harness.train.streams import generator
 from tests import story
 from tests.factories import ground
 
@@ -51,9 +48,3 @@ def standing(folder: Path, held: Workload) -> Ground:
 def resolved(name: str) -> ResolvedMethod:
     """A shipped method as the tiny workload runs it."""
     return resolve_method(method_path(name), "streets", 2)
-
-
-def batches(split: Split, held: Workload, seed: int = 0) -> Batches:
-    """The seed's batches, from the first, as a run makes them."""
-    order, augment = generator(seed, "order"), generator(seed, "augmentation")
-    return Batches(split, held, order=order, augment=augment, device=torch.device("cpu"))
