@@ -4,25 +4,16 @@ from pathlib import Path
 
 from harness.ledger.budget import Budget
 from harness.ledger.cost import Cost
+from harness.ledger.datasets import DrawnSplit, Split, StreetsData
 from harness.ledger.device import Conditions, DeviceClass
 from harness.ledger.endings import Ending, Mark
 from harness.ledger.files import sha256, write
 from harness.ledger.method import Family, ResolvedMethod, ResolvedTerm, Source, Tap
+from harness.ledger.networks import LightNetwork
 from harness.ledger.record import Outcome, Record, Scores, Witness
 from harness.ledger.rules import RULES_VERSION
 from harness.ledger.spec import Ground, Pace, RunSpec, TeacherFile
-from harness.ledger.workload import (
-    Augmentation,
-    DrawnSplit,
-    LightNetwork,
-    Split,
-    StreetsData,
-    Teacher,
-    TeacherTraining,
-    Training,
-    Workload,
-    workload_digest,
-)
+from harness.ledger.workload import Augmentation, Teacher, TeacherTraining, Training, Workload, workload_digest
 
 DATA, WEIGHTS = "d" * 64, "e" * 64
 

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted(path.relative_to(ROOT) for folder in ("harness", "methods") for path in (ROOT / folder).rglob("*.py"))
 LONGEST = 400
-SLOW_TO_IMPORT = ("torch", "torchvision", "timm", "pandas", "matplotlib", "numpy", "scipy")
+SLOW_TO_IMPORT = ("torch", "torchvision", "timm", "transformers", "pandas", "matplotlib", "numpy", "scipy")
 # Of the repository's root, so that the tests also run where the project is not installed.
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
 

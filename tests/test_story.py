@@ -205,7 +205,7 @@ def test_a_teacher_that_is_there_is_kept(place: Path):
     before = weights.stat().st_mtime_ns
     again = bench(place / "cache", "teacher", "--workload", "tiny.yaml", cwd=place)
     assert again.returncode == 0
-    assert "trained already" in again.stderr
+    assert "there already; remove the file to make it anew" in again.stderr
     assert str(weights) in again.stdout
     assert weights.stat().st_mtime_ns == before
 

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from harness.cli import data, doctor, methods, profile, report, run, tune, workloads
+from harness.cli import data, doctor, methods, profile, report, run, students, tune, workloads
 from harness.ledger.errors import BadInput
 
 app = typer.Typer(
@@ -22,6 +22,8 @@ app.command("report")(report.report)
 app.command("status")(run.status)
 app.command("doctor")(doctor.doctor)
 app.command("teacher")(data.teacher)
+app.command("evaluate")(students.evaluate)
+app.command("export")(students.export)
 app.add_typer(methods.app, name="methods")
 app.add_typer(workloads.app, name="workloads")
 app.add_typer(data.app, name="data")

@@ -19,6 +19,9 @@ from harness.ledger.nvml import NotTold, card, visible_cards
 
 T = TypeVar("T")
 
+Precision = Literal["float32", "bfloat16"]
+"""Of convolutions and matrix products; weights are float32 in both."""
+
 GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 
 
@@ -32,7 +35,7 @@ class DeviceClass(Value):
     """The partition's profile, as 1g.10gb; null for a whole card."""
     power_limit_watts: int | None
     count: int
-    precision: Literal["float32"]
+    precision: Precision
     threads: int
     torch: str
     """major.minor"""
@@ -66,20 +69,20 @@ class Conditions(Value):
     """Linux's rule for the CPU's clock; null where it is not to be seen."""
 
 
-def device_class(device: str, threads: int) -> DeviceClass:
+def device_class(device: str, threads: int, precision: Precision = "float32") -> DeviceClass:
     """The class of `cpu` or `cuda:0` on this host; BadInput when there is no such device."""
     torch, cuda = torch_version()
     short = ".".join(torch.split("+")[0].split(".")[:2])
     if device == "cpu":
         return DeviceClass(
             kind="cpu", model=_cpu_model(), memory_gib=None, mig=None, power_limit_watts=None, count=1,
-            precision="float32", threads=threads, torch=short, cuda=None,
+            precision=precision, threads=threads, torch=short, cuda=None,
         )  # fmt: skip
     with card(device) as held:
         return DeviceClass(
             kind="cuda", model=held.model, memory_gib=_told(lambda: held.memory_gib), mig=held.mig,
             power_limit_watts=_told(lambda: held.power_limit_watts), count=1,
-            precision="float32", threads=threads, torch=short, cuda=cuda,
+            precision=precision, threads=threads, torch=short, cuda=cuda,
         )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from typing import Literal
 
 from harness.ledger.endings import Ending
 from harness.ledger.files import Value
+from harness.ledger.record import Scores
 
 
 class Refusal(Value):
@@ -35,6 +36,33 @@ class DataReport(Value):
     ignored_share: float
     problems: tuple[str, ...]
     """One line each; empty when the data set can be used."""
+    decoded_bytes: int = 0
+    """Of its pixels as they lie in the cache, mapped into memory by runs; 0 for drawn scenes."""
+
+
+class BackboneReport(Value):
+    """What the student starts from."""
+
+    format: Literal[1] = 1
+    sha256: str
+
+
+class Looked(Value):
+    """One part of a workload that was looked at."""
+
+    what: str
+    found: str
+    good: bool
+    """False also for what could not be known."""
+    remedy: str = ""
+    """What is wrong and what to do, on one line; empty when nothing is."""
+
+
+class WorkloadReport(Value):
+    """What can be said of a workload before anything is read or spent."""
+
+    format: Literal[1] = 1
+    looked: tuple[Looked, ...]
 
 
 class TeacherCard(Value):
@@ -46,12 +74,22 @@ class TeacherCard(Value):
     sha256: str
     miou: float
     class_iou: tuple[float | None, ...]
-    iterations: int
+    iterations: int | None
+    """Null where it was taken from a checkpoint."""
+    taken_from: str | None = None
+    """The SHA-256 of the checkpoint that it was taken from; null: it was trained here."""
     parameters: int
     device: str
     wall_seconds: float
     made: str
     """UTC, ISO 8601."""
+
+
+class Evaluation(Value):
+    """What a student's weights score."""
+
+    format: Literal[1] = 1
+    scores: Scores
 
 
 class VectorResult(Value):

@@ -9,6 +9,7 @@ from typing import Literal
 
 from harness.ledger.budget import Budget, Unit
 from harness.ledger.cost import Cost
+from harness.ledger.datasets import Split
 from harness.ledger.endings import Mark
 from harness.ledger.errors import BadInput
 from harness.ledger.files import Value, sha256
@@ -17,7 +18,7 @@ from harness.ledger.method import ResolvedMethod
 from harness.ledger.rules import EPOCHS_FACTOR, RULES_VERSION, SHORTEST_ITERATIONS
 from harness.ledger.spec import Ground, Pace, PlannedRun
 from harness.ledger.teacher import is_weak
-from harness.ledger.workload import Split, Workload
+from harness.ledger.workload import Workload
 
 
 class RefusedRun(Value):

@@ -1,6 +1,6 @@
 """The constants of docs/rules.md. A change here is a new version: results of two versions never share a board."""
 
-RULES_VERSION = 2
+RULES_VERSION = 3
 
 SHORTEST_ITERATIONS = 200
 """Below this, or below one epoch, a run is marked `too_short`."""

@@ -4,14 +4,15 @@ from pathlib import Path
 from typing import Literal
 
 from harness.ledger.cost import Cost
+from harness.ledger.datasets import Split
 from harness.ledger.device import DeviceClass
 from harness.ledger.endings import Mark
 from harness.ledger.files import Value
 from harness.ledger.method import ResolvedMethod
-from harness.ledger.workload import Split, Workload
+from harness.ledger.workload import Workload
 
 Pace = Literal["iterations", "clock"]
-Verb = Literal["profile", "run", "check", "verify", "teacher", "data"]
+Verb = Literal["profile", "run", "check", "verify", "teacher", "data", "backbone", "evaluate", "workload"]
 
 
 class TeacherFile(Value):
@@ -34,10 +35,29 @@ class Ground(Value):
     teacher: TeacherFile
     device_class: DeviceClass
     concurrency: int
+    backbone_sha256: str | None = None
+    """Of the file that the student's backbone starts from; null from random weights, and in older records."""
 
 
 class DataSpec(Value):
-    """Read the whole data set, say what it holds and what is wrong with it."""
+    """Decode the whole data set into the cache, say what it holds and what is wrong with it."""
+
+    format: Literal[1] = 1
+    workload: Workload
+    data: str | None
+    is_thorough: bool = False
+    """Hold what is decoded already against its checksums."""
+
+
+class BackboneSpec(Value):
+    """Find, or download, the weights that the student starts from."""
+
+    format: Literal[1] = 1
+    workload: Workload
+
+
+class WorkloadSpec(Value):
+    """Build a workload's networks without their weights, and look at what lies where, reading and spending nothing."""
 
     format: Literal[1] = 1
     workload: Workload
@@ -45,12 +65,26 @@ class DataSpec(Value):
 
 
 class TeacherSpec(Value):
-    """Train the workload's teacher into the cache."""
+    """Train the workload's teacher into the cache, or take it from a checkpoint."""
 
     format: Literal[1] = 1
     workload: Workload
     data: str | None
     device: str
+    checkpoint: str | None = None
+    """The file that it is taken from; null: it is trained."""
+
+
+class EvaluateSpec(Value):
+    """Score a student's weights again."""
+
+    format: Literal[1] = 1
+    workload: Workload
+    data: str | None
+    device: str
+    weights: str
+    sha256: str
+    split: Split
 
 
 class ProfileSpec(Value):

@@ -9,17 +9,23 @@ from harness.ledger.findings import TeacherCard
 from harness.ledger.spec import TeacherFile
 from harness.ledger.workload import Workload
 
+ROUNDING = 1e-9
+"""0.73 is within 0.72 ± 0.01, whatever the difference of the two is in binary."""
+
 
 def teacher_recipe(workload: Workload, data_sha256: str) -> str:
     """A digest of everything that `bench teacher` makes the teacher from."""
-    teacher = workload.teacher.model_dump_json(include={"network", "training"})
+    taken = {"sha256", "keys", "left_out"}
+    teacher = workload.teacher.model_dump_json(include={"network": True, "training": True, "checkpoint": taken})
     shared = workload.training.model_dump_json(exclude={"batch", "learning_rate", "recipe_epochs"})
-    rest = {"dataset", "classes", "image_size", "label_size", "mean", "std", "stride", "augmentation"}
-    return sha256(workload.model_dump_json(include=rest), shared, teacher, data_sha256)[:16]
+    # `evaluation` and the labels' size, for the mIoU is kept with it.
+    rest = {"dataset", "classes", "image_size", "label_size", "mean", "std", "stride", "augmentation", "evaluation"}
+    precision = workload.engine.precision
+    return sha256(workload.model_dump_json(include=rest), precision, shared, teacher, data_sha256)[:16]
 
 
 def teacher_weights(recipe: str) -> Path:
-    """Where the cache keeps a trained teacher; its card stands beside it."""
+    """Where the cache keeps a teacher, trained or taken; its card stands beside it."""
     return places.cache() / "teachers" / f"{recipe}.safetensors"
 
 
@@ -30,15 +36,37 @@ def find_teacher(name: str, path: Path, workload: Workload, data_sha256: str) ->
     weights = teacher_weights(teacher_recipe(workload, data_sha256))
     card = cached_card(weights)
     if card is None:
-        raise BadInput(
-            f"no teacher for {name} in the cache ({weights.parent}): "
-            f"train it once with `bench teacher --workload {name}`, and the same --data if it needs one"
-        )
+        raise BadInput(f"no teacher for {name} in the cache ({weights.parent}): {how_to_come_by(name, workload)}")
     return TeacherFile(path=str(weights), sha256=card.sha256, miou=card.miou)
 
 
+def how_to_come_by(name: str, workload: Workload) -> str:
+    """What to do where the cache has no teacher: train it, or fetch the checkpoint that the workload names."""
+    checkpoint = workload.teacher.checkpoint
+    if checkpoint is None:
+        return f"train it once with `bench teacher --workload {name}`, and the same --data if it needs one"
+    source = f"get it from {checkpoint.url} and" if checkpoint.url else "the workload does not say where to get it;"
+    return (
+        f"it is a checkpoint with SHA-256 {checkpoint.sha256}: {source} give it once with "
+        f"`bench teacher --workload {name} --from FILE`, and the same --data"
+    )
+
+
+def checkpoint_sha256(file: Path, workload: Workload) -> str:
+    """The digest of a file that `--from` names; BadInput unless it is the one that the workload names, if it does."""
+    if not file.is_file():
+        raise BadInput(f"--from: {file}: found {'no file' if file.exists() else 'nothing'}: expected a checkpoint")
+    found, named = file_sha256(file), workload.teacher.checkpoint
+    if named is not None and found != named.sha256:
+        source = f": get it from {named.url}" if named.url else ""
+        raise BadInput(
+            f"--from: {file}: SHA-256 is {found[:12]}…, but teacher.checkpoint.sha256 is {named.sha256[:12]}…{source}"
+        )
+    return found
+
+
 def cached_card(weights: Path) -> TeacherCard | None:
-    """The card of a trained teacher, once its weights are found to be the ones it tells of; None without one."""
+    """The card of a teacher in the cache, once its weights are found to be the ones it tells of; None without one."""
     path = weights.with_suffix(".json")
     if not (weights.exists() and path.exists()):
         return None
@@ -71,6 +99,6 @@ def must_be_the_teacher(weights: Path, expected: str, where: str) -> None:
 
 
 def is_weak(workload: Workload, teacher: TeacherFile) -> bool:
-    """Whether the teacher scores below the band that its workload expects."""
+    """Whether the teacher scores outside the band that its workload expects: above it, it is another teacher too."""
     expected = workload.teacher.miou
-    return expected is not None and teacher.miou < expected - workload.teacher.band
+    return expected is not None and abs(teacher.miou - expected) > workload.teacher.band + ROUNDING

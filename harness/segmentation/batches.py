@@ -1,6 +1,6 @@
 """The data's share of the clock: from the bytes of a split to augmented batches on the device.
 
-A split stays in memory as uint8; they become floats, four times as large, per batch and on the device.
+A split's bytes stay uint8 until they are on the device: floats are four times as large.
 """
 
 from collections.abc import Iterator, Mapping
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 from torchvision.transforms import InterpolationMode
-from torchvision.transforms.v2 import functional as transforms
 
 from harness.ledger.files import sha256
-from harness.ledger.workload import Augmentation, Workload
-from harness.segmentation.data import Split
-from harness.segmentation.segnet import IGNORED
+from harness.ledger.workload import Workload
+from harness.segmentation import photometric
+from harness.segmentation.crops import Window
+from harness.segmentation.data import IGNORED, Split
 
 DRAWS = 4  # scale, top, left, flip: as many for every image, whatever becomes of them
 
@@ -26,7 +26,26 @@ class Draws:
     indices: Tensor
     """B, int64: images of the split."""
     uniform: Tensor
-    """B×4, float32 in [0, 1): scale, top, left, flip."""
+    """B×4, float32 in [0, 1): scale, top, left, flip; nine more where colours are distorted."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the crops of a batch show of their images, not yet scaled."""
+
+    windows: list[Window]
+    images: list[Tensor]
+    """3×h×w each, uint8."""
+    labels: list[Tensor]
+    """1×h×w each, uint8."""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A batch's bytes on its device, and what chance decided about it."""
+
+    draws: Draws
+    parts: Parts
 
 
 class Normalise:
@@ -39,7 +58,7 @@ class Normalise:
         self.shift = -mean / std
 
     def __call__(self, images: Tensor) -> Tensor:
-        """B×3×H×W, uint8 → float32."""
+        """B×3×H×W, uint8 or float32 up to 255 → float32."""
         return torch.addcmul(self.shift, images.float(), self.scale)
 
 
@@ -57,12 +76,12 @@ class Batches:
     def __init__(
         self, split: Split, workload: Workload, *, order: Generator, augment: Generator, device: torch.device
     ) -> None:
-        self.images = torch.from_numpy(split.images)
-        self.labels = torch.from_numpy(split.labels)
+        self.split = split
         self.batch = workload.training.batch
         self.augmentation = workload.augmentation
         self.padding = torch.tensor(workload.mean).mul(255).round().to(torch.uint8)[:, None, None].to(device)
         self.normalise = Normalise(workload, device)
+        self.layout = layout_of(workload)
         self.order = order
         self.augment = augment
         self.device = device
@@ -72,7 +91,7 @@ class Batches:
         return self
 
     def __next__(self) -> tuple[Tensor, Tensor]:
-        return self.make(self.draw())
+        return self.compose(self.fetch())
 
     def state(self) -> dict[str, Tensor]:
         """What the next batches depend on."""
@@ -88,83 +107,57 @@ class Batches:
     def draw(self) -> Draws:
         """The next batch's draws; both generators move on."""
         while len(self.remaining) < self.batch:
-            permutation = torch.randperm(len(self.images), generator=self.order)
+            permutation = torch.randperm(len(self.split.images), generator=self.order)
             self.remaining = torch.cat([self.remaining, permutation])
         indices, self.remaining = self.remaining[: self.batch], self.remaining[self.batch :]
-        return Draws(indices, torch.rand(self.batch, DRAWS, generator=self.augment))
+        draws = DRAWS + photometric.DRAWS * self.augmentation.photometric
+        return Draws(indices, torch.rand(self.batch, draws, generator=self.augment))
 
-    def make(self, draws: Draws) -> tuple[Tensor, Tensor]:
-        """The batch that the draws describe."""
-        crop = self.augmentation.crop
-        images = self.padding.expand(3, *crop).repeat(self.batch, 1, 1, 1)
+    def fetch(self) -> Fetched:
+        """The next batch's bytes, on the device."""
+        draws = self.draw()
+        parts = self.cut(draws)
+        images, labels = ([part.to(self.device) for part in all_of] for all_of in (parts.images, parts.labels))
+        return Fetched(draws, Parts(parts.windows, images, labels))
+
+    def cut(self, draws: Draws) -> Parts:
+        """What the batch's crops show of their images: views of the split's own bytes."""
+        windows, images, labels = [], [], []
+        for index, each in zip(draws.indices.tolist(), draws.uniform.tolist(), strict=True):
+            image = torch.from_numpy(self.split.images[index]).permute(2, 0, 1)
+            window = Window.of(self.augmentation, (image.shape[1], image.shape[2]), *each[:3])
+            windows.append(window)
+            images.append(window.cut(image))
+            labels.append(window.cut(torch.from_numpy(self.split.labels[index])[None]))
+        return Parts(windows, images, labels)
+
+    def compose(self, fetched: Fetched) -> tuple[Tensor, Tensor]:
+        """The batch: its parts scaled, padded, mirrored and normalised."""
+        crop, parts = self.augmentation.crop, fetched.parts
+        images = torch.empty((self.batch, 3, *crop), dtype=torch.uint8, device=self.device, memory_format=self.layout)
+        images.copy_(self.padding.expand(self.batch, 3, *crop))
         labels = torch.full((self.batch, 1, *crop), IGNORED, dtype=torch.uint8, device=self.device)
-        size = (self.images.shape[2], self.images.shape[3])
-        indices, uniform = draws.indices.tolist(), draws.uniform.tolist()
-        windows = [Window.of(self.augmentation, size, *each[:3]) for each in uniform]
-        parts = self.copy([window.cut(self.images[index]) for window, index in zip(windows, indices, strict=True)])
-        maps = self.copy([window.cut(self.labels[index, None]) for window, index in zip(windows, indices, strict=True)])
-        for place, (window, each) in enumerate(zip(windows, uniform, strict=True)):
+        uniform = fetched.draws.uniform.tolist()
+        for place, (window, each) in enumerate(zip(parts.windows, uniform, strict=True)):
             flip = each[3] < self.augmentation.flip
-            window.fill(images[place], parts[place], flip, InterpolationMode.BILINEAR)
-            window.fill(labels[place], maps[place], flip, InterpolationMode.NEAREST_EXACT)
+            window.fill(images[place], parts.images[place], flip, InterpolationMode.BILINEAR)
+            window.fill(labels[place], parts.labels[place], flip, InterpolationMode.NEAREST_EXACT)
+        if self.augmentation.photometric:
+            images = images.float()
+            for image, each in zip(images, uniform, strict=True):
+                image.copy_(photometric.distort(image, each[DRAWS:]))
         return self.normalise(images), labels.squeeze(1).long()
 
-    def copy(self, parts: list[Tensor]) -> list[Tensor]:
-        """The same on the device: all of a batch's bytes that cross over to it."""
-        return [part.to(self.device, non_blocking=True) for part in parts]
 
-
-@dataclass(frozen=True)
-class Window:
-    """A part of an image, and the part of the crop that shows it: (start, length) down and across.
-
-    To scale an image and cut a crop from it is to scale only what the crop will show.
-    """
-
-    source: tuple[tuple[int, int], tuple[int, int]]
-    target: tuple[tuple[int, int], tuple[int, int]]
-
-    @classmethod
-    def of(cls, augmentation: Augmentation, size: tuple[int, int], scale: float, top: float, left: float) -> "Window":
-        """The window that three draws of [0, 1) choose in an image of this size."""
-        low, high = augmentation.scale
-        factor = low + (high - low) * scale
-        down = _span(size[0], augmentation.crop[0], factor, top)
-        across = _span(size[1], augmentation.crop[1], factor, left)
-        return cls((down[0], across[0]), (down[1], across[1]))
-
-    def cut(self, image: Tensor) -> Tensor:
-        """The image's part, a view: C×H×W."""
-        return _cut(image, self.source)
-
-    def fill(self, canvas: Tensor, part: Tensor, flip: bool, interpolation: InterpolationMode) -> None:
-        """Writes the image's part, scaled and perhaps mirrored, into the canvas: both C×H×W."""
-        target = _cut(canvas, self.target)
-        if part.shape != target.shape:
-            part = transforms.resize(part, list(target.shape[1:]), interpolation, antialias=True)
-        target.copy_(part)
-        if flip:
-            canvas.copy_(canvas.flip(-1))
-
-
-def _span(length: int, crop: int, factor: float, place: float) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Along one side: (start, length) in the image and in the crop.
-
-    An enlarged image is cut at a random place, a reduced one is put at a random place between padding.
-    """
-    shown = min(length, max(1, round(crop / factor)))
-    filled = crop if shown < length else min(crop, max(1, round(length * factor)))
-    return (int(place * (length - shown + 1)), shown), (int(place * (crop - filled + 1)), filled)
-
-
-def _cut(image: Tensor, window: tuple[tuple[int, int], tuple[int, int]]) -> Tensor:
-    (top, height), (left, width) = window
-    return image[:, top : top + height, left : left + width]
+def layout_of(workload: Workload) -> torch.memory_format:
+    """How the workload lays out images, features and weights in memory."""
+    return torch.channels_last if workload.engine.channels_last else torch.contiguous_format
 
 
 def first_batches_sha256(batches: Batches) -> str:
     """What the next ten batches are made from: indices and draws. Afterwards they are still the next."""
     state = batches.state()
+    batches.go_on_from(state)  # what is on its way already is drawn again
     draws = [batches.draw() for _ in range(10)]
     batches.go_on_from(state)
     return sha256(*(part.numpy().tobytes() for draw in draws for part in (draw.indices, draw.uniform)))

@@ -1,7 +1,10 @@
 """From a workload's description of a network to the network."""
 
+import importlib
+
 from harness.ledger.errors import BadInput
-from harness.ledger.workload import LightNetwork, Network
+from harness.ledger.networks import DeepLabNetwork, LightNetwork, Network, PspNetwork, SegformerNetwork
+from harness.segmentation.deeplab import deeplab
 from harness.segmentation.light import light
 from harness.segmentation.pspnet import pspnet
 from harness.segmentation.staged import Staged
@@ -16,13 +19,24 @@ def build(network: Network, classes: int, stride: int) -> Staged:
 
 
 def _built(network: Network, classes: int) -> Staged:
-    if isinstance(network, LightNetwork):
-        return light(classes, network.widths, network.decoder, network.dropout, network.blocks)
-    return pspnet(
-        classes,
-        network.backbone,
-        pretrained=network.pretrained,
-        decoder=network.decoder,
-        dropout=network.dropout,
-        auxiliary=network.auxiliary,
-    )
+    match network:
+        case LightNetwork():
+            return light(classes, network.widths, network.decoder, network.dropout, network.blocks)
+        case PspNetwork():
+            return pspnet(network, classes)
+        case DeepLabNetwork():
+            return deeplab(network, classes)
+        case SegformerNetwork():
+            return _segformer(network, classes)
+
+
+def _segformer(network: SegformerNetwork, classes: int) -> Staged:
+    """By a module that is loaded only here: transformers is an extra, and takes seconds to import."""
+    try:
+        module = importlib.import_module("harness.segmentation.segformer")
+    except ModuleNotFoundError as error:
+        if error.name != "transformers":
+            raise
+        raise BadInput("architecture: segformer needs transformers: pip install 'segkd-bench[segformer]'") from error
+    built: Staged = module.segformer(network, classes)
+    return built

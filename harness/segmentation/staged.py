@@ -67,6 +67,11 @@ class Staged(nn.Module):
                 outputs[stage] = self.get_submodule(stage)(*(outputs[source] for source in self.inputs[stage]))
         return {stage: outputs[stage] for stage in self.stages if stage in wanted}
 
+    def compile_stages(self) -> None:
+        """Each stage is compiled by itself when it first runs, so that a tap between two of them costs nothing."""
+        for stage in self.stages:
+            self.get_submodule(stage).compile()
+
     def sizes(self, images: tuple[int, int], wanted: frozenset[str]) -> dict[str, tuple[int, ...]]:
         """The positions of the wanted stages for images of a height and width: (h, w), or (N,) of token embeddings.
 

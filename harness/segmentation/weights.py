@@ -10,8 +10,9 @@ from torch import Tensor
 
 from harness.ledger.errors import BadInput
 from harness.ledger.files import sha256_of, write_bytes
+from harness.ledger.networks import untrained
 from harness.ledger.spec import TeacherFile
-from harness.ledger.workload import Network, PspNetwork, Workload
+from harness.ledger.workload import Workload
 from harness.segmentation.networks import build
 from harness.segmentation.staged import Staged
 
@@ -49,14 +50,9 @@ def load_weights(network: Staged, path: Path, expected_sha256: str) -> None:
 
 def load_teacher(workload: Workload, file: TeacherFile) -> Staged:
     """The workload's teacher in eval mode, without gradients."""
-    teacher = build(_untrained(workload.teacher.network), len(workload.classes), workload.stride)
+    teacher = build(untrained(workload.teacher.network), len(workload.classes), workload.stride)
     load_weights(teacher, Path(file.path), file.sha256)
     return teacher.requires_grad_(False).eval()
-
-
-def _untrained(network: Network) -> Network:
-    """The same network without its backbone's weights, which the teacher's own will replace."""
-    return network.model_copy(update={"pretrained": False}) if isinstance(network, PspNetwork) else network
 
 
 def state_sha256(network: Staged) -> str:

@@ -7,9 +7,10 @@ from harness.ledger import places
 from harness.ledger.descriptor import must_be_as_planned
 from harness.ledger.device import device_class
 from harness.ledger.errors import BadInput
-from harness.ledger.findings import DataReport
+from harness.ledger.findings import BackboneReport, DataReport
+from harness.ledger.networks import LightNetwork
 from harness.ledger.plan import Plan
-from harness.ledger.spec import DataSpec, Ground
+from harness.ledger.spec import BackboneSpec, DataSpec, Ground
 from harness.ledger.teacher import find_teacher, must_be_the_teacher
 from harness.ledger.workload import Workload, read_workload, workload_digest, workload_path
 from harness.sweep.watch import Watcher
@@ -22,14 +23,16 @@ def survey(
     """The ground of a workload on a device; BadInput for whatever of it is missing."""
     path = workload_path(name)
     workload = read_workload(path)
-    found = device_class(device, workload.threads)
+    found = device_class(device, workload.threads, workload.engine.precision)
     data = data_folder(workload, data_flag)
     report = sound_data(workload, data, executor, watcher)
     teacher = find_teacher(path.stem, path, workload, report.sha256)
+    backbone = backbone_of(workload, executor, watcher)
     return Ground(
         workload_name=path.stem,
         workload=workload,
-        workload_digest=workload_digest(workload, report.sha256, teacher.sha256),
+        workload_digest=workload_digest(workload, report.sha256, teacher.sha256, backbone),
+        backbone_sha256=backbone,
         data=str(data) if data is not None else None,
         data_sha256=report.sha256,
         teacher=teacher,
@@ -41,7 +44,7 @@ def survey(
 def must_stand(plan: Plan, data_flag: Path | None, device: str, executor: Executor, watcher: Watcher) -> Plan:
     """The plan, its data where they lie now; BadInput when it was drawn up for another ground than the one here."""
     ground = plan.ground
-    found = device_class(device, ground.workload.threads)
+    found = device_class(device, ground.workload.threads, ground.workload.engine.precision)
     if ground.device_class != found:
         raise BadInput(f"--plan: made for {ground.device_class.label}, but this is {found.label}: plan anew")
     for run in plan.runs:
@@ -74,8 +77,19 @@ def sound_data(workload: Workload, data: Path | None, executor: Executor, watche
     return report
 
 
-def inspect_data(workload: Workload, data: Path | None, executor: Executor, watcher: Watcher) -> DataReport:
-    """The engine's report on a data set."""
-    spec = DataSpec(workload=workload, data=str(data) if data is not None else None)
+def backbone_of(workload: Workload, executor: Executor, watcher: Watcher) -> str | None:
+    """The SHA-256 of what the student starts from; None where that is random weights."""
+    if isinstance(workload.student, LightNetwork) or not workload.student.pretrained:
+        return None
+    spec, device = BackboneSpec(workload=workload), executor.free()[0]
+    title = "finding the student's first weights"
+    return call(title, "backbone", spec, BackboneReport, device, workload.threads, executor, watcher).sha256
+
+
+def inspect_data(
+    workload: Workload, data: Path | None, executor: Executor, watcher: Watcher, is_thorough: bool = False
+) -> DataReport:
+    """The engine's report on a data set, decoded into the cache by then."""
+    spec = DataSpec(workload=workload, data=str(data) if data is not None else None, is_thorough=is_thorough)
     device = executor.free()[0]
     return call("reading the data set", "data", spec, DataReport, device, workload.threads, executor, watcher)

@@ -10,6 +10,7 @@ from harness.executors.job import Executor
 from harness.ledger import places
 from harness.ledger.budget import Budget, Unit
 from harness.ledger.cost import Cost
+from harness.ledger.datasets import Split
 from harness.ledger.descriptor import all_methods, method_path, resolve_method, scaled
 from harness.ledger.errors import BadInput
 from harness.ledger.findings import Refusal
@@ -17,7 +18,7 @@ from harness.ledger.method import BASELINE, ResolvedMethod
 from harness.ledger.plan import Plan, make_plan
 from harness.ledger.record import Record
 from harness.ledger.spec import Ground, Pace, PlannedRun
-from harness.ledger.workload import Split, Workload
+from harness.ledger.workload import Workload
 from harness.sweep.costs import anchor_seconds, home_baseline, is_known, is_slow_node, measure, roughly
 from harness.sweep.ground import survey
 from harness.sweep.spending import spend

@@ -18,6 +18,9 @@ ROOMS = {
     "profile": "harness.train.profile",
     "teacher": "harness.train.teacher",
     "data": "harness.train.data",
+    "backbone": "harness.train.backbone",
+    "workload": "harness.train.workload",
+    "evaluate": "harness.train.evaluate",
     "check": "harness.train.check",
     "verify": "harness.train.verify",
 }

@@ -1,4 +1,4 @@
-"""What a data set holds, and what is wrong with it."""
+"""What a data set holds, decoded into the cache, and what is wrong with it."""
 
 from pathlib import Path
 
@@ -12,5 +12,11 @@ def main(spec_path: Path, out: Path, heartbeat: Heartbeat) -> int:
     """A DataReport stands in OUT afterwards."""
     spec = read(spec_path, DataSpec)
     heartbeat.enter("reading")
-    write(out, check(spec.workload, Path(spec.data) if spec.data else None))
+
+    def tell(what: str, done: int, total: int) -> None:
+        if heartbeat.phase != what:
+            heartbeat.enter(what, total)
+        heartbeat.tell(done)
+
+    write(out, check(spec.workload, Path(spec.data) if spec.data else None, tell, spec.is_thorough))
     return 0

@@ -4,16 +4,13 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TypeVar
-
-from torch import Tensor
 
 from harness.distill.distiller import Distiller
 from harness.ledger.method import ResolvedMethod, ResolvedTerm
 from harness.segmentation.batches import Batches
 from harness.train.clock import Event
-from harness.train.loop import Batch
 from harness.train.trainee import Trainee
 
 SEED = 0
@@ -55,17 +52,17 @@ class Marks:
 
 
 def iterate_in_phases(
-    trainee: Trainee, batches: Iterator[Batch], terms: Sequence[str], iterations: int, event: Callable[[], Event]
+    trainee: Trainee, batches: Batches, terms: Sequence[str], iterations: int, event: Callable[[], Event]
 ) -> Phases:
     """Seconds an iteration of each phase, over some iterations; `terms` says what the distiller's are called."""
     marks = Marks(event)
-    with ExitStack() as hooked:
-        hooked.enter_context(borders(trainee, terms, marks.end))
-        if isinstance(batches, Batches) and batches.device.type != "cpu":
-            hooked.enter_context(copies(batches, marks.end))
+    with borders(trainee, terms, marks.end):
         marks.begin()
         for _ in range(iterations):
-            batch = next(batches)
+            fetched = batches.fetch()
+            if batches.device.type != "cpu":
+                marks.end("copy")
+            batch = batches.compose(fetched)
             marks.end("data")
             trainee.iterate(*batch, progress=0.0)
             marks.end("after step")
@@ -101,24 +98,6 @@ def borders(trainee: Trainee, terms: Sequence[str], end: Callable[[str], None]) 
     finally:
         for handle in handles:
             handle.remove()
-
-
-@contextmanager
-def copies(batches: Batches, end: Callable[[str], None]) -> Iterator[None]:
-    """Inside, the copy of a batch to its device is a phase of its own, with data before and after it."""
-    plain = batches.copy
-
-    def copy(parts: list[Tensor]) -> list[Tensor]:
-        end("data")
-        moved = plain(parts)
-        end("copy")
-        return moved
-
-    vars(batches)["copy"] = copy
-    try:
-        yield
-    finally:
-        del vars(batches)["copy"]
 
 
 def term_phases(method: ResolvedMethod, distiller: Distiller) -> tuple[str, ...]:

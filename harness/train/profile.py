@@ -2,6 +2,7 @@
 
 import math
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn, TypeVar
@@ -16,8 +17,10 @@ from harness.ledger.method import ResolvedMethod, student_alone
 from harness.ledger.spec import ProfileSpec
 from harness.segmentation.data import Split, load
 from harness.train.clock import budget_clock, event_of
+from harness.train.endings import OutOfMemory, ending_of
 from harness.train.energy import Meter, drawn
 from harness.train.heartbeat import Heartbeat
+from harness.train.memory import out_of_memory
 from harness.train.meters import meters_of
 from harness.train.phases import Marks, Phases, iterate_in_phases, take_turns, term_phases
 from harness.train.rounds import ROUND_SECONDS, compare, settle, window_seconds
@@ -44,14 +47,21 @@ def main(spec_path: Path, out: Path, heartbeat: Heartbeat) -> int:
     spec = read(spec_path, ProfileSpec)
     if spec.is_company:
         keep_company(spec, heartbeat)
-    write(out, measure(spec, heartbeat, meters_of(torch.device(spec.device)).joules))
+    device = torch.device(spec.device)
+    try:
+        write(out, measure(spec, heartbeat, meters_of(device).joules))
+    except Exception as error:
+        if ending_of(error) != "out_of_memory":
+            raise
+        traceback.print_exc()
+        raise OutOfMemory(out_of_memory(error, spec.ground, spec.method, device, heartbeat)) from None
     return 0
 
 
 def keep_company(spec: ProfileSpec, heartbeat: Heartbeat) -> NoReturn:
     """Runs the method's iterations until somebody kills this process."""
     device = torch.device(spec.device)
-    prepare(device, spec.ground.workload.threads)
+    prepare(device, spec.ground.workload)
     split = load(spec.ground.workload, Path(spec.ground.data) if spec.ground.data else None, "train")
     side = Contender(spec, spec.method, split, device)
     heartbeat.enter("keeping company")
@@ -129,7 +139,8 @@ class Contender:
 
 def counted_flops(work: Callable[[], object]) -> int:
     """Floating-point operations of convolutions and matrix products, forward and backward, while it works."""
-    with FlopCounterMode(display=False) as counter:
+    # A compiled stage is one operation whose inside no counter sees.
+    with torch.compiler.set_stance("force_eager"), FlopCounterMode(display=False) as counter:
         work()
     return int(counter.get_total_flops())
 
@@ -148,7 +159,7 @@ def measure(spec: ProfileSpec, heartbeat: Heartbeat, meter: Meter) -> Measuremen
     began = time.perf_counter()
     device = torch.device(spec.device)
     workload = spec.ground.workload
-    prepare(device, workload.threads)
+    prepare(device, workload)
     heartbeat.enter("data")
     split = load(workload, Path(spec.ground.data) if spec.ground.data else None, "train")
     heartbeat.enter("settling")

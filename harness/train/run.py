@@ -10,6 +10,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from harness.contract.guard import Guard
+from harness.ledger.datasets import Split as SplitName
 from harness.ledger.descriptor import must_be_as_planned
 from harness.ledger.device import conditions, device_class
 from harness.ledger.endings import Ending
@@ -19,7 +20,6 @@ from harness.ledger.readings import Readings
 from harness.ledger.record import Outcome, Point, Times
 from harness.ledger.results import COUNTS, LOCKED, checkpoint_path, lock_path
 from harness.ledger.spec import RunSpec
-from harness.ledger.workload import Split as SplitName
 from harness.segmentation.batches import Batches, first_batches_sha256
 from harness.segmentation.data import Split, load
 from harness.segmentation.evaluate import EVALUATION_BATCH, evaluate, save, scores
@@ -31,6 +31,7 @@ from harness.train.clock import budget_clock, cpu_seconds
 from harness.train.endings import Diverged, ending_of, reason_of
 from harness.train.heartbeat import Heartbeat
 from harness.train.loop import spend, spend_preparation, warm_up
+from harness.train.memory import out_of_memory
 from harness.train.meters import Meters, NoMeters, meters_of
 from harness.train.pace import pace_of
 from harness.train.streams import batches_of, stream_seed
@@ -87,12 +88,18 @@ class Run:
             self.score(trainee)
         except Exception as error:
             traceback.print_exc()
-            return self.outcome(ending_of(error), reason_of(error))
+            ending = ending_of(error)
+            return self.outcome(ending, self.shortage(error) if ending == "out_of_memory" else reason_of(error))
         return self.outcome("done", None)
+
+    def shortage(self, error: Exception) -> str:
+        """Off the clock: what was too large, and the batch that would fit. The attempt holds nothing any more."""
+        return out_of_memory(error, self.spec.ground, self.spec.method, self.device, self.heartbeat)
 
     def check_device(self) -> None:
         """The device is of the class for which the run was planned."""
-        here = device_class(self.spec.device, self.spec.ground.workload.threads)
+        workload = self.spec.ground.workload
+        here = device_class(self.spec.device, workload.threads, workload.engine.precision)
         planned = self.spec.ground.device_class
         if here != planned:
             raise BadInput(
@@ -102,7 +109,7 @@ class Run:
     def train(self) -> Trainee:
         """Spends the budget."""
         spec, workload = self.spec, self.spec.ground.workload
-        prepare(self.device, workload.threads)
+        prepare(self.device, workload)
         self.meters = meters_of(self.device)
         self.heartbeat.enter("data")
         split = self.load("train")
@@ -228,7 +235,7 @@ class Run:
     def load(self, split: SplitName) -> Split:
         """A split of the run's data set, in memory."""
         data = self.spec.ground.data
-        return load(self.spec.ground.workload, Path(data) if data else None, split)
+        return load(self.spec.ground.workload, Path(data) if data else None, split, self.spec.scored_on)
 
     def batches(self, split: Split) -> Batches:
         """The seed's batches, from the first."""

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 
 from harness.ledger.workload import Workload
+from harness.segmentation.ahead import Ahead
 from harness.segmentation.batches import Batches
 from harness.segmentation.data import Split
 
@@ -27,7 +28,9 @@ def generator(seed: int, stream: Stream, device: torch.device | None = None) -> 
 def batches_of(split: Split, workload: Workload, seed: int, device: torch.device) -> Batches:
     """The seed's batches on a device, from the first: the same for every method."""
     order, augment = generator(seed, "order"), generator(seed, "augmentation")
-    return Batches(split, workload, order=order, augment=augment, device=device)
+    # On a CPU a run makes its data in its own process, by its own clock, with its one thread.
+    kind = Batches if device.type == "cpu" else Ahead
+    return kind(split, workload, order=order, augment=augment, device=device)
 
 
 @contextmanager

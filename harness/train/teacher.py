@@ -1,4 +1,4 @@
-"""A workload's teacher: its own network, trained alone on the same images, kept in the cache."""
+"""A workload's teacher: its own network, trained alone on the same images or taken from a file, kept in the cache."""
 
 import datetime
 import time
@@ -13,8 +13,9 @@ from harness.ledger.files import read, write
 from harness.ledger.findings import TeacherCard
 from harness.ledger.method import student_alone
 from harness.ledger.spec import TeacherSpec
-from harness.ledger.teacher import teacher_recipe, teacher_weights
+from harness.ledger.teacher import checkpoint_sha256, teacher_recipe, teacher_weights
 from harness.ledger.workload import Workload
+from harness.segmentation.checkpoints import take
 from harness.segmentation.data import content_sha256, load
 from harness.segmentation.evaluate import EVALUATION_BATCH, evaluate, scores
 from harness.segmentation.networks import build
@@ -25,7 +26,7 @@ from harness.train.heartbeat import Heartbeat
 from harness.train.loop import spend
 from harness.train.pace import IterationsPace
 from harness.train.streams import batches_of, generator, seeded, stream_seed
-from harness.train.trainee import Trainee, prepare
+from harness.train.trainee import Trainee, place, prepare
 
 
 def main(spec_path: Path, out: Path, heartbeat: Heartbeat) -> int:
@@ -34,25 +35,33 @@ def main(spec_path: Path, out: Path, heartbeat: Heartbeat) -> int:
     began = time.perf_counter()
     device = torch.device(spec.device)
     workload = spec.workload
-    prepare(device, workload.threads)
+    prepare(device, workload)
     data = Path(spec.data) if spec.data else None
     heartbeat.enter("data")
     weights = teacher_weights(teacher_recipe(workload, content_sha256(workload, data)))
-    trainee = train(workload, data, device, heartbeat)
-    sha256 = save_weights(trainee.student, weights, getattr(torch, workload.teacher.training.stored_as))
-    load_weights(trainee.student, weights, sha256)  # what is scored is what is stored, rounded as it may be
+    taken_from = None
+    if spec.checkpoint is not None:
+        heartbeat.enter("building")
+        taken_from = checkpoint_sha256(Path(spec.checkpoint), workload)
+        network = take(workload, Path(spec.checkpoint))
+        place(workload, device, network)
+    else:
+        network = train(workload, data, device, heartbeat).student
+    sha256 = save_weights(network, weights, getattr(torch, workload.teacher.training.stored_as))
+    load_weights(network, weights, sha256)  # what is scored is what is stored, rounded as it may be
     heartbeat.enter("data")
     split = load(workload, data, "score")
     heartbeat.enter("evaluation", len(split.images))
-    found = scores(evaluate(trainee.student, split, workload, device, EVALUATION_BATCH, heartbeat.tell))
+    found = scores(evaluate(network, split, workload, device, EVALUATION_BATCH, heartbeat.tell))
     card = TeacherCard(
         recipe=weights.stem,
         sha256=sha256,
         miou=found.miou,
         class_iou=found.class_iou,
-        iterations=workload.teacher.training.iterations,
-        parameters=sum(parameter.numel() for parameter in trainee.student.parameters()),
-        device=device_class(spec.device, workload.threads).label,
+        iterations=workload.teacher.training.iterations if taken_from is None else None,
+        taken_from=taken_from,
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        device=device_class(spec.device, workload.threads, workload.engine.precision).label,
         wall_seconds=time.perf_counter() - began,
         made=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
@@ -75,7 +84,7 @@ def train(workload: Workload, data: Path | None, device: torch.device, heartbeat
     heartbeat.enter("building")
     with seeded(recipe.seed, "student"):
         network = build(alone.teacher.network, len(alone.classes), alone.stride)
-    network.to(device).train()
+    network.train()
     distiller = Distiller(
         student_alone(),
         network,
@@ -85,7 +94,8 @@ def train(workload: Workload, data: Path | None, device: torch.device, heartbeat
         batch=recipe.batch,
     )
     draw = Draw(generator(recipe.seed, "method", device), device)
-    trainee = Trainee(network, None, distiller.to(device), alone.training, draw)
+    place(alone, device, network, distiller)
+    trainee = Trainee(network, None, distiller, alone, draw)
     batches = batches_of(split, alone, recipe.seed, device)
     clock = budget_clock(device)
     pace = IterationsPace(recipe.iterations, None, clock)

@@ -1,24 +1,33 @@
 """A student with everything that trains it, and the one iteration that is paid for."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+import torch._dynamo
+from torch import Tensor, nn
 
 from harness.contract.building import building
 from harness.contract.memory import must_be_forgotten, remembered
 from harness.distill.distiller import Distiller, Losses
 from harness.distill.draw import Draw
 from harness.ledger.method import ResolvedMethod
+from harness.ledger.networks import Network
 from harness.ledger.spec import Ground
-from harness.ledger.workload import Training
+from harness.ledger.workload import Training, Workload
+from harness.segmentation.batches import layout_of
 from harness.segmentation.networks import build
 from harness.segmentation.staged import Staged
 from harness.segmentation.weights import load_teacher
 from harness.train.streams import generator, seeded
+
+ADAMW_BETA2 = 0.999
+
+MOST_COMPILED = 128
+"""Stages of two networks, each with and without gradients, and as much again."""
 
 
 @dataclass(frozen=True)
@@ -40,22 +49,18 @@ class Trainee:
     """Student, frozen teacher, distiller and optimizer. The loop calls `iterate` and nothing else."""
 
     def __init__(
-        self, student: Staged, teacher: Staged | None, distiller: Distiller, training: Training, draw: Draw
+        self, student: Staged, teacher: Staged | None, distiller: Distiller, workload: Workload, draw: Draw
     ) -> None:
         self.student = student
         self.teacher = teacher
         self.distiller = distiller
-        self.training = training
+        self.training = workload.training
+        self.is_mixed = workload.engine.precision == "bfloat16"
         self.draw = draw
         self.device = next(student.parameters()).device
-        self.optimizer = torch.optim.SGD(
-            # What of a loss requires no gradient is frozen, or has an optimizer of its own.
-            [*student.parameters(), *(own for own in distiller.parameters() if own.requires_grad)],
-            lr=training.learning_rate,
-            momentum=training.momentum,
-            weight_decay=training.weight_decay,
-            fused=True,
-        )
+        # What of a loss requires no gradient is frozen, or has an optimizer of its own.
+        learned = [*student.parameters(), *(own for own in distiller.parameters() if own.requires_grad)]
+        self.optimizer = optimizer_of(learned, workload.training)
         self.losses = torch.zeros(1 + len(distiller.names), device=self.device)
         """Sums of the task loss and of each weighted term since they were last read."""
 
@@ -71,30 +76,38 @@ class Trainee:
 
     def losses_of(self, images: Tensor, labels: Tensor) -> Losses:
         """Both networks' forward passes, as deep as the losses look, and the losses."""
-        taught = self.taught(images)
-        outputs = self.student(images, self.distiller.student_stages)
-        losses: Losses = self.distiller(outputs, taught, labels, self.draw)
+        with self.precision():
+            taught = self.taught(images, self.distiller.teacher_stages)
+            outputs = self.student(images, self.distiller.student_stages)
+            losses: Losses = self.distiller(outputs, taught, labels, self.draw)
         return losses
+
+    def precision(self) -> AbstractContextManager[object]:
+        """Inside, convolutions and matrix products are bfloat16 where the workload says so."""
+        return torch.autocast(self.device.type, torch.bfloat16) if self.is_mixed else nullcontext()
 
     def prepare(self, images: Tensor, labels: Tensor, progress: float) -> None:
         """One update of what the method learns before it distils; the student learns nothing."""
         student_stages, teacher_stages = self.distiller.preparation_stages
-        with torch.no_grad():
-            outputs = self.student(images, student_stages) if student_stages else {}
-            taught = self.teacher(images, teacher_stages) if self.teacher is not None and teacher_stages else {}
-        self.distiller.prepare(outputs, taught, labels, self.draw, progress)
+        with self.precision():
+            with torch.no_grad():
+                outputs = self.student(images, student_stages) if student_stages else {}
+            taught = self.taught(images, teacher_stages)
+            self.distiller.prepare(outputs, taught, labels, self.draw, progress)
 
-    def taught(self, images: Tensor) -> Mapping[str, Tensor]:
+    def taught(self, images: Tensor, stages: frozenset[str]) -> Mapping[str, Tensor]:
         """The teacher's stages that a term looks at; without such a term the teacher does not run."""
-        if self.teacher is None or not self.distiller.teacher_stages:
+        if self.teacher is None or not stages:
             return {}
-        with torch.no_grad():
-            outputs: Mapping[str, Tensor] = self.teacher(images, self.distiller.teacher_stages)
-        return outputs
+        with torch.inference_mode():
+            outputs: Mapping[str, Tensor] = self.teacher(images, stages)
+        # Copies may be kept for a backward pass, tensors of the inference mode may not.
+        return {stage: output.clone() for stage, output in outputs.items()}
 
     def learning_rate(self, progress: float) -> float:
         """The polynomial schedule, stretched over the run's own budget."""
-        return float(self.training.learning_rate * max(0.0, 1.0 - progress) ** self.training.power)
+        highest, lowest = self.training.learning_rate, self.training.floor
+        return float(lowest + (highest - lowest) * max(0.0, 1.0 - progress) ** self.training.power)
 
     def set_learning_rate(self, progress: float) -> None:
         """One rate for all parameters."""
@@ -131,12 +144,21 @@ class Trainee:
             must_be_forgotten(snapshot.remembered, remembered(self.distiller))
 
 
+def optimizer_of(learned: Iterable[nn.Parameter], training: Training) -> torch.optim.Optimizer:
+    """The workload's optimizer of these parameters, one update of all of them a few kernels."""
+    rate, decay = training.learning_rate, training.weight_decay
+    if training.optimizer == "adamw":
+        betas = (training.momentum, ADAMW_BETA2)
+        return torch.optim.AdamW(learned, lr=rate, betas=betas, weight_decay=decay, fused=True)
+    return torch.optim.SGD(learned, lr=rate, momentum=training.momentum, weight_decay=decay, fused=True)
+
+
 def make_trainee(ground: Ground, method: ResolvedMethod, seed: int, device: torch.device) -> Trainee:
     """The student of a seed under a method, in train mode; the same seed gives every method the same student."""
     workload = ground.workload
     classes = len(workload.classes)
     with seeded(seed, "student"):
-        student = build(workload.student, classes, workload.stride)
+        student = build(held_to(workload.student, ground.backbone_sha256), classes, workload.stride)
     teacher = load_teacher(workload, ground.teacher) if method.distils else None
     with seeded(seed, "method"), building(method):
         distiller = Distiller(
@@ -147,19 +169,61 @@ def make_trainee(ground: Ground, method: ResolvedMethod, seed: int, device: torc
             auxiliary_weight=workload.training.auxiliary_weight,
             batch=workload.training.batch,
         )
-    if teacher is not None:
-        teacher.to(device)
     draw = Draw(generator(seed, "method", device), device)
-    student.to(device).train()
-    distiller.to(device).train()
-    return Trainee(student, teacher, distiller, workload.training, draw)
+    place(workload, device, student.train(), distiller.train(), *([teacher] if teacher is not None else []))
+    trainee = Trainee(student, teacher, distiller, workload, draw)
+    if workload.engine.compile:
+        compile_networks(trainee, workload)
+    return trainee
 
 
-def prepare(device: torch.device, threads: int) -> None:
-    """Makes the process compute as its device class says: on this device, in float32 proper, with so many threads."""
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-        torch.backends.cuda.matmul.allow_tf32 = False
-        torch.backends.cudnn.allow_tf32 = False
-    else:
-        torch.set_num_threads(threads)
+def held_to(network: Network, backbone_sha256: str | None) -> Network:
+    """The network; weights that it starts from are held to what the plan was drawn up with."""
+    return network.model_copy(update={"backbone_sha256": backbone_sha256}) if backbone_sha256 else network
+
+
+def place(workload: Workload, device: torch.device, *modules: nn.Module) -> None:
+    """The modules are on the device, their weights laid out as the workload says."""
+    for module in modules:
+        module.to(device)
+        module.to(memory_format=layout_of(workload))
+
+
+def compile_networks(trainee: Trainee, workload: Workload) -> None:
+    """Both networks' stages are compiled, for all that an iteration does with them; nothing else has changed.
+
+    No method's code runs here: what a compiler does, with processes and files of its own, nobody else may do.
+    """
+    student, teacher, distiller = trainee.student, trainee.teacher, trainee.distiller
+    # To torch all stages of one kind, as Sequential, are one function compiled again, which it gives up after eight.
+    torch._dynamo.config.recompile_limit = MOST_COMPILED
+    size = (workload.training.batch, 3, *workload.augmentation.crop)
+    images = torch.zeros(size, device=trainee.device).contiguous(memory_format=layout_of(workload))
+    before = copy.deepcopy(student.state_dict())
+    devices = [trainee.device] if trainee.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices), trainee.precision():
+        for network, stages in ((student, distiller.student_stages), (teacher, distiller.teacher_stages)):
+            if network is not None and stages:
+                network.compile_stages()
+        outputs = student(images, distiller.student_stages)
+        torch.autograd.backward(sum(output.float().mean() for output in outputs.values()))
+        trainee.taught(images, distiller.teacher_stages)
+        if distiller.needs_preparation:
+            with torch.no_grad():
+                student(images, distiller.preparation_stages[0])
+    student.zero_grad(set_to_none=True)
+    student.load_state_dict(before)
+
+
+def prepare(device: torch.device, workload: Workload) -> None:
+    """Makes the process compute as its device class says: on this device, in this precision, with so many threads."""
+    if device.type != "cuda":
+        torch.set_num_threads(workload.threads)
+        return
+    torch.cuda.set_device(device)
+    # What autocast leaves in float32 is as exact as that says, unless the workload asks for less anyway.
+    is_mixed = workload.engine.precision == "bfloat16"
+    torch.backends.cuda.matmul.allow_tf32 = is_mixed
+    torch.backends.cudnn.allow_tf32 = is_mixed
+    # Crops have one size, for which the quickest convolutions are found while the run warms up.
+    torch.backends.cudnn.benchmark = True

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import torch
 
+from harness.segmentation.batches import Batches
 from harness.train.clock import Event, event_of
 from harness.train.loop import Batch
 
@@ -41,20 +42,22 @@ class Waiting:
 class DeviceWaiting(Waiting):
     """On an accelerator: for how long the device had nothing of the iteration before left to do.
 
-    An event before a batch is asked for and one after it lie close together on the device when the host is ahead, and
-    far apart when the device stood idle for the batch. What the device itself does for the batch counts too.
+    An event before a batch's bytes are asked for and one when they are there lie close together on the device when the
+    host is ahead, and far apart when the device stood idle for them. Augmenting them is the device's own work.
     """
 
-    def __init__(self, batches: Iterator[Batch], event: Callable[[], Event]) -> None:
+    def __init__(self, batches: Batches, event: Callable[[], Event]) -> None:
         super().__init__(batches)
+        self._source = batches
         self._event = event
         self._pairs: deque[tuple[Event, Event]] = deque()
 
     def __next__(self) -> Batch:
         before, after = self._event(), self._event()
         before.record()
-        batch = next(self._batches)
+        fetched = self._source.fetch()
         after.record()
+        batch = self._source.compose(fetched)
         self._pairs.append((before, after))
         while len(self._pairs) > MOST_PAIRS and self._pairs[0][1].query():
             self._add()
@@ -71,7 +74,7 @@ class DeviceWaiting(Waiting):
         self.seconds += before.elapsed_time(after) / 1000
 
 
-def waiting(batches: Iterator[Batch], device: torch.device) -> Waiting:
+def waiting(batches: Batches, device: torch.device) -> Waiting:
     """The batches with a meter for the device's kind."""
     if device.type == "cuda":
         return DeviceWaiting(batches, event_of(device))

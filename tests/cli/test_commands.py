@@ -34,10 +34,10 @@ def test_a_misspelt_method_is_answered_with_the_nearest(tmp_path: Path):
 
 
 def test_workloads_are_listed_and_shown(tmp_path: Path):
-    """The three that ship."""
+    """Those that ship."""
     table = bench(tmp_path, "workloads", "list", cwd=tmp_path).stdout
     assert all(name in table for name in ("streets", "camvid", "camvid-small"))
-    assert "reader: segnet" in bench(tmp_path, "workloads", "show", "camvid", cwd=tmp_path).stdout
+    assert "reader: folders" in bench(tmp_path, "workloads", "show", "camvid", cwd=tmp_path).stdout
 
 
 def test_verify_counts_what_it_compared(tmp_path: Path):
@@ -58,14 +58,14 @@ def test_verify_fails_on_a_file_it_cannot_map(tmp_path: Path):
 def test_data_that_nobody_named_is_bad_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """What was looked for and which flag names it."""
     monkeypatch.delenv("SEGKD_DATA", raising=False)
-    answer = bench(tmp_path, "data", "check", "--workload", "camvid-small", cwd=tmp_path)
+    answer = bench(tmp_path, "data", "check", "camvid-small", cwd=tmp_path)
     assert answer.returncode == 2
     assert answer.stderr.splitlines()[-1].startswith("bench: --data: not given; looked for train/, trainannot/")
 
 
 def test_drawn_data_is_checked_too(tmp_path: Path):
     """streets: its three splits as stated, every class present, nothing wrong."""
-    answer = bench(tmp_path, "data", "check", "--workload", "streets", "--json", cwd=tmp_path)
+    answer = bench(tmp_path, "data", "check", "streets", "--json", cwd=tmp_path)
     report = json.loads(answer.stdout)
     assert answer.returncode == 0
     assert [split["images"] for split in report["splits"]] == [800, 200, 200]

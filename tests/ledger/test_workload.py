@@ -6,7 +6,8 @@ import pytest
 
 from harness.ledger import workload as module
 from harness.ledger.errors import BadInput
-from harness.ledger.workload import PspNetwork, read_workload, shipped_workloads, workload_digest, workload_path
+from harness.ledger.networks import PspNetwork
+from harness.ledger.workload import read_workload, shipped_workloads, workload_digest, workload_path
 from tests import factories
 
 TEXT = """title: Two classes
@@ -107,7 +108,8 @@ def test_positions_are_those_of_a_crops_logits_rounded_up(write):
         (
             "reader: streets",
             "reader: street",
-            "mine.yaml:8: data.reader: found \"street\": expected 'streets' or 'segnet' (did you mean 'streets'?)",
+            "mine.yaml:8: data.reader: found \"street\": expected 'streets', 'folders', 'segnet', 'cityscapes', "
+            "'ade20k' or 'voc' (did you mean 'streets'?)",
         ),
         ("  tune: {count: 4, seed: 2}\n", "", "mine.yaml:7: data.tune: missing"),
         (
@@ -118,7 +120,8 @@ def test_positions_are_those_of_a_crops_logits_rounded_up(write):
         (
             "architecture: light",
             "architecture: ligth",
-            "mine.yaml:18: student.architecture: found \"ligth\": expected 'light' or 'pspnet' (did you mean 'light'?)",
+            "mine.yaml:18: student.architecture: found \"ligth\": expected 'light', 'pspnet', 'deeplabv3' "
+            "or 'segformer' (did you mean 'light'?)",
         ),
         ("architecture: light, ", "", "mine.yaml:18: student.architecture: missing"),
         (
@@ -142,7 +145,8 @@ def test_positions_are_those_of_a_crops_logits_rounded_up(write):
             "  momentum: 0.9\n",
             "  momentun: 0.9\n",
             "mine.yaml:29: training.momentun: unknown key (did you mean 'momentum'?): "
-            "known are batch, learning_rate, momentum, weight_decay, power, auxiliary_weight, recipe_epochs",
+            "known are optimizer, batch, learning_rate, floor, momentum, weight_decay, power, auxiliary_weight, "
+            "recipe_epochs",
         ),
         ("pictures: public", "pictures: no", "mine.yaml:6: pictures: found \"no\": expected 'public' or 'private'"),
     ],
@@ -201,3 +205,80 @@ def test_every_shipped_workload_reads(name):
     found = read_workload(workload_path(name))
     assert found.epoch > 0
     assert found.positions > 0
+
+
+FILED = """data:
+  reader: folders
+  train: {count: 10, images: a, labels: b}
+  tune: {count: 5, every: 2}
+  score: {count: 4, images: c, labels: d}
+  label_values: [1, 2]
+  unlabelled: [0]
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("", "", None),
+        (
+            "image_size: [64, 128]",
+            "image_size: null",
+            "mine.yaml:14: image_size: found null: expected a height and a width",
+        ),
+        (
+            "label_size: [64, 128]",
+            "label_size: null",
+            "mine.yaml:15: label_size: found null: expected a height and a width",
+        ),
+        (
+            "label_size: [64, 128]",
+            "label_size: [32, 64]",
+            "mine.yaml:10: data.tune: images that are trained on are not sc",
+        ),
+        (
+            "label_values: [1, 2]",
+            "label_values: [1]",
+            "mine.yaml:12: data.label_values: found 1 values: expected 2, one a",
+        ),
+        (
+            "label_values: [1, 2]",
+            "label_values: [1, 1]",
+            "mine.yaml:12: data.label_values: found 1 values: expected 2, one",
+        ),
+        ("unlabelled: [0]", "unlabelled: [0, 2]", "mine.yaml:13: data.unlabelled: found 2, which stands for class 1"),
+        ("unlabelled: [0]", "unlabelled: [256]", "mine.yaml:13: data.unlabelled[0]: found 256: expected at most 255"),
+        ("every: 2", "every: 1", "mine.yaml:10: data.tune.every: found 1: expected at least 2"),
+        (
+            "threads: 1",
+            "threads: 1\nevaluation: {mode: sliding, window: [8, 8], step: [4, 9]}",
+            "mine.yaml:37: evaluation.step: found [4, 9]: expected no more than the window, [8, 8]",
+        ),
+    ],
+)
+def test_labels_and_sizes_fit_each_other(write, old, new, message):
+    """Of images in folders, every second held out, whose label values are 1 and 2."""
+    drawn = TEXT[TEXT.index("data:") : TEXT.index("image_size")]
+    path = write(drawn, FILED)
+    text = path.read_text()
+    assert text.count(old) == 1 or not old
+    path.write_text(text.replace(old, new) if old else text)
+    if message is None:
+        assert read_workload(path).data.label_values == (1, 2)
+        return
+    with pytest.raises(BadInput) as caught:
+        read_workload(path)
+    assert message in str(caught.value)
+
+
+def test_the_reader_of_older_records_is_that_of_folders(write):
+    drawn = TEXT[TEXT.index("data:") : TEXT.index("image_size")]
+    assert read_workload(write(drawn, FILED.replace("folders", "segnet"))).data.reader == "segnet"
+
+
+def test_the_digest_knows_what_the_student_starts_from():
+    """And is as it was where that is random weights."""
+    held = factories.workload()
+    plain = workload_digest(held, "d", "t")
+    assert plain == workload_digest(held, "d", "t", None)
+    assert len({plain, workload_digest(held, "d", "t", "b"), workload_digest(held, "d", "t", "c")}) == 3

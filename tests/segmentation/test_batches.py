@@ -1,15 +1,11 @@
 """Batches: what chance decides, and that nothing else does."""
 
-import time
-from statistics import median
-
 import numpy as np
-import pytest
 import torch
 from torch import Generator
 
-from harness.ledger.workload import Augmentation, Workload
-from harness.segmentation.batches import Batches, Window, first_batches_sha256
+from harness.ledger.workload import Augmentation, Engine, Workload
+from harness.segmentation.batches import Batches, first_batches_sha256
 from harness.segmentation.data import Split
 from tests import factories
 
@@ -29,7 +25,7 @@ def numbered(count: int = 3, height: int = 4, width: int = 6) -> Split:
     """Every pixel of image and label is different in its image."""
     pixels = np.arange(height * width, dtype=np.uint8).reshape(height, width)
     labels = np.stack([pixels + 40 * image for image in range(count)])
-    return Split(labels[:, None].repeat(3, axis=1), labels)
+    return Split(labels[..., None].repeat(3, axis=-1), labels)
 
 
 def batches(split: Split, held: Workload, order: int = 0, augment: int = 0) -> Batches:
@@ -43,13 +39,13 @@ def test_without_scale_and_flip_a_batch_is_the_images_themselves():
     indices = batches(split, held).draw().indices.tolist()
     images, labels = next(loader)
     assert (torch.float32, torch.int64) == (images.dtype, labels.dtype)
-    assert np.allclose(images.numpy(), split.images[indices])
+    assert np.allclose(images.permute(0, 2, 3, 1).numpy(), split.images[indices])
     assert (labels.numpy() == split.labels[indices]).all()
 
 
 def test_images_are_normalised_by_the_workloads_mean_and_deviation():
     held = workload(batch=1, mean=(0.5, 0.0, 1.0), std=(0.5, 0.25, 2.0))
-    white = Split(np.full((1, 3, 4, 6), 255, np.uint8), np.zeros((1, 4, 6), np.uint8))
+    white = Split(np.full((1, 4, 6, 3), 255, np.uint8), np.zeros((1, 4, 6), np.uint8))
     images, _ = next(batches(white, held))
     assert torch.allclose(images[0, :, 0, 0], torch.tensor([1.0, 4.0, 0.0]), atol=1e-6)
 
@@ -69,7 +65,7 @@ def test_a_batch_larger_than_the_split_is_filled_from_several_epochs():
 def test_flipped_images_and_labels_are_mirrored_together():
     split = numbered(1)
     images, labels = next(batches(split, workload(batch=1, flip=1.0)))
-    assert np.allclose(images.numpy(), split.images[..., ::-1])
+    assert np.allclose(images.permute(0, 2, 3, 1).numpy(), split.images[:, :, ::-1])
     assert (labels.numpy() == split.labels[..., ::-1]).all()
 
 
@@ -91,7 +87,7 @@ def test_a_crop_shows_a_part_of_the_image_with_its_label():
 
 
 def test_a_reduced_image_is_padded_with_the_mean_and_ignored_labels():
-    split = Split(np.full((1, 3, 4, 8), 255, np.uint8), np.full((1, 4, 8), 7, np.uint8))
+    split = Split(np.full((1, 4, 8, 3), 255, np.uint8), np.full((1, 4, 8), 7, np.uint8))
     held = workload(batch=20, scale=(0.5, 0.5), crop=(4, 8), mean=(0.4, 0.4, 0.4), std=(0.2, 0.2, 0.2))
     images, labels = next(batches(split, held))
     inside = labels == 7
@@ -101,19 +97,6 @@ def test_a_reduced_image_is_padded_with_the_mean_and_ignored_labels():
     assert torch.allclose(images[shown], torch.tensor(3.0))
     assert torch.allclose(images[~shown], torch.tensor(0.0), atol=1e-5)
     assert len(labels[:, :, 0].unique(dim=0)) > 1  # not always in the same place
-
-
-@pytest.mark.parametrize(
-    ("scale", "source", "target"),
-    [
-        (1.0, ((0, 4), (0, 8)), ((0, 4), (0, 8))),
-        (2.0, ((1, 2), (2, 4)), ((0, 4), (0, 8))),
-        (0.5, ((0, 4), (0, 8)), ((1, 2), (2, 4))),
-    ],
-)
-def test_the_middle_draw_takes_or_fills_the_middle(scale, source, target):
-    augmentation = Augmentation(scale=(scale, scale), crop=(4, 8), flip=0.0)
-    assert Window(source, target) == Window.of(augmentation, (4, 8), 0.5, 0.5, 0.5)
 
 
 def test_an_enlarged_label_holds_no_value_that_the_image_has_not():
@@ -136,7 +119,7 @@ def test_the_same_seeds_give_the_same_batches_and_each_seed_has_its_own_say():
 
 def test_draws_depend_on_no_pixel():
     held = workload(batch=4, scale=(0.5, 2.0), flip=0.5)
-    black = Split(np.zeros((5, 3, 4, 6), np.uint8), np.zeros((5, 4, 6), np.uint8))
+    black = Split(np.zeros((5, 4, 6, 3), np.uint8), np.zeros((5, 4, 6), np.uint8))
     one, two = batches(numbered(5), held), batches(black, held)
     for _ in range(3):
         next(one), next(two)
@@ -168,16 +151,31 @@ def test_batches_go_on_from_a_state():
         assert torch.equal(found[1], labels)
 
 
-@pytest.mark.parametrize(("size", "scale", "limit_ms"), [((64, 128), (1.0, 1.0), 1.0), ((180, 240), (0.75, 1.5), 15.0)])
-def test_a_batch_of_four_costs_little(size, scale, limit_ms):
-    split = Split(np.zeros((8, 3, *size), np.uint8), np.zeros((8, *size), np.uint8))
-    loader = batches(split, workload(batch=4, scale=scale, crop=size, flip=0.5))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    spent = []
-    for _ in range(25):
-        start = time.thread_time()
-        next(loader)
-        spent.append(1000 * (time.thread_time() - start))
-    torch.set_num_threads(threads)
-    assert median(spent) < limit_ms
+def test_channels_last_changes_where_numbers_lie_and_none_of_them():
+    plain, beside = workload(scale=(0.5, 2.0)), workload(scale=(0.5, 2.0), engine=Engine(channels_last=True))
+    (one, labels), (other, same) = next(batches(numbered(), plain)), next(batches(numbered(), beside))
+    assert torch.equal(one, other)
+    assert torch.equal(labels, same)
+    assert one.is_contiguous()
+    assert other.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_images_of_different_sizes_are_cut_to_crops_of_one():
+    sizes = ((4, 6), (9, 5), (12, 12))
+    images = [np.full((*size, 3), 10 * number, np.uint8) for number, size in enumerate(sizes)]
+    split = Split(images, [np.full(size, number, np.uint8) for number, size in enumerate(sizes)])
+    pictures, labels = next(batches(split, workload(batch=3)))
+    shown = labels != 255
+    assert sorted(shown.sum(dim=(1, 2)).tolist()) == [4 * 5, 4 * 6, 4 * 6]
+    assert torch.equal(pictures[:, 0][shown], 10.0 * labels[shown])
+
+
+def test_colours_are_distorted_only_where_the_workload_says_so_and_labels_never():
+    split, held = numbered(), workload(batch=8)
+    coloured = held.model_copy(update={"augmentation": held.augmentation.model_copy(update={"photometric": True})})
+    (one, labels), (other, same) = next(batches(split, held)), next(batches(split, coloured))
+    assert batches(split, held).draw().uniform.shape == (8, 4)
+    assert batches(split, coloured).draw().uniform.shape == (8, 13)
+    assert labels.shape == same.shape
+    assert not torch.equal(one, other)
+    assert 0 <= other.min() <= other.max() <= 255

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from harness.ledger.datasets import DrawnSplit, FoldersData, FolderSplit, StreetsData
 from harness.ledger.errors import BadInput
 from harness.ledger.findings import SplitCount
-from harness.ledger.workload import DrawnSplit, FolderSplit, SegnetData, StreetsData, Workload
+from harness.ledger.workload import Workload
 from harness.segmentation import data, streets
 from tests import factories
 
-LAYOUT = SegnetData(
-    reader="segnet",
+LAYOUT = FoldersData(
+    reader="folders",
     train=FolderSplit(count=2, images="train", labels="trainannot"),
     tune=FolderSplit(count=1, images="val", labels="valannot"),
     score=FolderSplit(count=1, images="test", labels="testannot"),
@@ -75,6 +76,15 @@ def test_problems_of_all_splits_are_reported_and_loading_stops_at_the_first(fold
     assert len(data.load(workload(), folder, "score").images) == 1
 
 
+def test_an_image_without_a_labelled_pixel_is_no_problem_but_a_split_of_them_is(folder):
+    """Real data sets have some such images; where all are so, the label values are misread."""
+    nothing = np.full((2, 4), 3, np.uint8)
+    write(folder / "trainannot/a.png", nothing)
+    assert data.check(workload(), folder).problems == ()
+    write(folder / "testannot/d.png", nothing)
+    assert data.check(workload(), folder).problems == ("score: found no labelled pixel in 1 labels: all are ignored",)
+
+
 def test_shares_of_a_data_set_without_a_readable_label_are_zero(folder):
     for path in folder.glob("*annot/*.png"):
         path.write_bytes(b"")
@@ -95,7 +105,7 @@ def test_the_cheap_fingerprint_is_the_reports_and_changes_with_a_byte_or_a_name(
 def test_streets_load_as_they_are_drawn_and_need_no_data():
     split = data.load(drawn(), None, "tune")
     scenes = streets.draw(2, 2)
-    assert (split.images == scenes.images).all()
+    assert (split.images == scenes.images.transpose(0, 2, 3, 1)).all()
     assert (split.labels == scenes.labels).all()
 
 

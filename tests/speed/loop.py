@@ -102,7 +102,10 @@ def ground_of(name: str, device: str) -> Ground:
     workload = read_workload(path)
     data = content_sha256(workload, None)
     teacher = find_teacher(name, path, workload, data)
-    digest, here = workload_digest(workload, data, teacher.sha256), device_class(device, workload.threads)
+    digest, here = (
+        workload_digest(workload, data, teacher.sha256),
+        device_class(device, workload.threads, workload.engine.precision),
+    )
     return Ground(
         workload_name=name, workload=workload, workload_digest=digest, data=None, data_sha256=data, teacher=teacher,
         device_class=here, concurrency=1,
@@ -135,7 +138,7 @@ def compare(device: torch.device) -> tuple[float, list[float]]:
     ground = ground_of("streets", str(device))
     if device.type == "cuda":
         ground = enlarged(ground)
-    prepare(device, ground.workload.threads)
+    prepare(device, ground.workload)
     split = load(ground.workload, None, "train")
     iterations, turns = SIZES[device.type]
     sides = [by_the_harness(ground, split, device, iterations), bare(ground, split, device, iterations)]

@@ -1,9 +1,7 @@
 """Phases of iterations whose parts cost what the test says, on a real Trainee with real hooks."""
 
-from collections.abc import Iterator
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -13,7 +11,6 @@ from harness.distill.draw import Draw
 from harness.ledger.cost import PHASES
 from harness.ledger.descriptor import method_path, resolve_method
 from harness.ledger.method import ResolvedMethod, student_alone
-from harness.segmentation.data import Split
 from harness.segmentation.networks import build
 from harness.train.clock import CpuEvent, event_of
 from harness.train.phases import (
@@ -21,13 +18,11 @@ from harness.train.phases import (
     MOST_TURNS,
     Marks,
     borders,
-    copies,
     iterate_in_phases,
     middle_half,
     take_turns,
     term_phases,
 )
-from harness.train.streams import batches_of
 from harness.train.trainee import Trainee
 from tests.factories import workload
 from tests.train.simulated import CALM, Machine, Weather
@@ -50,14 +45,26 @@ class Device:
     def spend(self, phase: str) -> None:
         self.machine.work(self.costs.get(phase, 0.0) * self.length)
 
-    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        while True:
-            self.length = self.machine.jitter(1)
-            self.spend("data")
-            yield torch.zeros(1), torch.zeros(1)
-
     def event(self) -> "MachineEvent":
         return MachineEvent(self.machine)
+
+
+class Source:
+    """Batches of a device: what is fetched costs a copy, what is composed costs data."""
+
+    def __init__(self, spend_on: Device, kind: str = "cpu") -> None:
+        self.spend_on, self.device = spend_on, SimpleNamespace(type=kind)
+
+    def fetch(self) -> None:
+        self.spend_on.length = self.spend_on.machine.jitter(1)
+        self.spend_on.spend("copy")
+
+    def compose(self, fetched: None) -> tuple[Tensor, Tensor]:
+        self.spend_on.spend("data")
+        return torch.zeros(1), torch.zeros(1)
+
+    def __next__(self) -> tuple[Tensor, Tensor]:
+        return self.compose(self.fetch())
 
 
 class MachineEvent(CpuEvent):
@@ -133,14 +140,13 @@ class Objective(nn.Module):
 class Side:
     """A trainee on a device, in phases and without."""
 
-    def __init__(self, device: Device, terms: tuple[str, ...] = ("kl", "memory")) -> None:
+    def __init__(self, device: Device, terms: tuple[str, ...] = ("kl", "memory"), kind: str = "cpu") -> None:
         self.device, self.terms = device, terms
         teacher = Network(device, "teacher").requires_grad_(False) if terms else None
         draw = Draw(torch.Generator(), torch.device("cpu"))
-        student, training = Network(device, "student"), workload().training
-        self.trainee = Trainee(student, teacher, Objective(device, terms), training, draw)
+        self.trainee = Trainee(Network(device, "student"), teacher, Objective(device, terms), workload(), draw)
         self.trainee.optimizer.register_step_post_hook(lambda *_: device.spend("optimizer"))
-        self.batches = device.batches()
+        self.batches = Source(device, kind)
 
     def seconds(self, iterations: int) -> float:
         before = self.device.machine.time
@@ -231,20 +237,11 @@ def test_an_event_of_a_cpu_reads_the_budget_clock(monkeypatch: pytest.MonkeyPatc
     assert marks.seconds() == {"data": pytest.approx(0.25)}
 
 
-def test_the_copy_of_a_batch_is_a_phase_between_two_of_data():
-    """Images and label maps cross over once each; the batch is what it is without marks, and so are the batches."""
-    pixels = np.random.default_rng(0).integers(0, 4, size=(8, 3, 64, 128), dtype=np.uint8)
-    split = Split(pixels, pixels[:, 0])
-    plain, marked = (batches_of(split, workload(), 0, torch.device("cpu")) for _ in range(2))
-    ends: list[str] = []
-    with copies(marked, ends.append):
-        images, labels = next(marked)
-    expected = next(plain)
-    assert ends == ["data", "copy"] * 2
-    assert torch.equal(images, expected[0])
-    assert torch.equal(labels, expected[1])
-    next(marked)
-    assert len(ends) == 4
+def test_on_an_accelerator_the_wait_for_a_batch_s_bytes_is_a_phase_before_data():
+    """Of 2 ms until the bytes are there, and 0.5 ms of augmentation."""
+    found = Side(Device({**COSTS, "copy": 2e-3}), kind="cuda").phases(3)
+    assert list(found)[:2] == ["copy", "data"]
+    assert found == pytest.approx({**COSTS, "copy": 2e-3})
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ import torch
 from harness.ledger.descriptor import method_path, resolve_method, shipped_methods
 from harness.ledger.files import file_sha256
 from harness.ledger.method import ResolvedMethod
+from harness.ledger.networks import LightNetwork
 from harness.ledger.spec import Ground, TeacherFile
-from harness.ledger.workload import LightNetwork, Workload, read_workload
+from harness.ledger.workload import Workload, read_workload
 from harness.segmentation.networks import build
 from harness.segmentation.weights import save_weights
 from tests import story

