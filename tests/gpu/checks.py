@@ -40,6 +40,21 @@ from tests.speed.loop import ground_of, ratio
 ROOT = Path(__file__).parents[2]
 DEVICE = "cuda:0"
 METHODS = ("baseline", "kd", "cwd")
+WATCHED = (
+    "baseline",
+    "kd",
+    "featl2norm",
+    "fitnet",
+    "at",
+    "cwd",
+    "dist",
+    "pkd",
+    "cirkd",
+    "mgd",
+    "maskd",
+    "attnfd",
+    "diffkd",
+)
 BUDGET = "20s"
 SWEEP_SECONDS = 200.0
 """A sweep that takes longer has hung: three runs of 20 s, and some ten processes to start."""
@@ -130,6 +145,8 @@ class GpuFindings(Value):
     phases: tuple[Divided, ...] = ()
     window: Window | None = None
     overhead: float | None = None
+    waits: dict[str, str] = Field(default_factory=dict)
+    """Of the methods that make the host wait for the device within an iteration, where."""
     took_seconds: dict[str, float] = Field(default_factory=dict)
     failures: dict[str, str] = Field(default_factory=dict)
 
@@ -141,6 +158,7 @@ class GpuFindings(Value):
             line
             for line, is_well in (
                 *((f"{check}: {error}", False) for check, error in self.failures.items()),
+                *((f"{method} waits for the device: {where}", False) for method, where in self.waits.items()),
                 (f"torch computes on {self.torch_uuid}, NVML reads {self.conditions.uuid}", self.is_one_card),
                 *((f"{run.method} by {run.pace}: {run.spent_seconds} s", run.is_within) for run in self.budgets),
                 *((f"{cost.method}: {cost.phases} of {cost.seconds} s", cost.is_within) for cost in self.phases),
@@ -264,10 +282,28 @@ def pupil(method: str, device: torch.device) -> tuple[Trainee, Batches]:
     """A trainee on `streets` with its teacher, and its batches."""
     ground = ground_of("streets", DEVICE)
     workload = ground.workload
-    prepare(device, workload.threads)
+    prepare(device, workload)
     resolved = resolve_method(method_path(method), workload.dataset, workload.training.batch)
     split = load(workload, None, "train")
     return make_trainee(ground, resolved, 0, device), batches_of(split, workload, 0, device)
+
+
+def waits(_: Path) -> dict[str, object]:
+    """Methods of every kind: an iteration is handed over without a look at what the device did."""
+    found = {}
+    for name in WATCHED:
+        trainee, batches = pupil(name, torch.device(DEVICE))
+        warm_up(trainee, batches, 3)
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            for _ in range(3):
+                trainee.iterate(*next(batches), progress=0.0)
+        except RuntimeError as error:
+            traceback.print_exc()
+            found[name] = str(error).splitlines()[0]
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    return {"waits": found}
 
 
 def overhead(_: Path) -> dict[str, object]:
@@ -278,7 +314,7 @@ def overhead(_: Path) -> dict[str, object]:
 CHECKS: dict[str, Check] = {
     # What looks at the card itself comes after the sweeps, which would find it to share the card with them.
     check.__name__: check
-    for check in (iterations_pace, clock_pace, phases, window, overhead, same_card)
+    for check in (iterations_pace, clock_pace, phases, window, waits, overhead, same_card)
 }
 
 
