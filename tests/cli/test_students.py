@@ -48,6 +48,7 @@ def test_a_run_scored_again_equals_its_record(place: Path, record: Record):
     assert last == "equals the record's scores exactly"
 
 
+@pytest.mark.slow
 def test_programs_read_the_scores_of_a_file_as_json(place: Path, record: Record):
     """Every number of the record, to the last digit."""
     weights = place / "cache" / "students" / f"{record.outcome.student_sha256}.safetensors"
@@ -67,6 +68,7 @@ def test_what_is_misspelt_or_missing_is_one_line(place: Path, record: Record, tm
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_an_exported_loader_runs_anywhere_and_prints_the_logits_shape(place: Path, record: Record, tmp_path: Path):
     """Eleven classes on a quarter of 64×128, from a folder that was moved away; a second export overwrites nothing."""
     flags = (record.spec.name, "--out", tmp_path / "out")

@@ -53,6 +53,7 @@ def test_another_file_is_not_taken(place: Path):
     assert answer.stderr.endswith(f"…: get it from {URL}\n")
 
 
+@pytest.mark.slow
 def test_a_taken_teacher_is_scored_and_kept_like_a_trained_one_and_runs_refuse_it_once_it_is_changed(place: Path):
     """Card, mIoU and weights in the cache; the doctor finds it; a byte more, and `bench run` has no teacher."""
     cache = place / "cache"

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from harness.ledger.workload import shipped_workloads
 from tests import story
 from tests.story import bench
@@ -20,6 +22,7 @@ def test_the_list_names_data_sets_networks_and_standing_within_a_hundred_columns
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_ones_own_workload_is_shown_and_checked_by_its_path(tmp_path: Path):
     """Networks, sizes, data and teacher, each in a row; what is still to be made is no fault."""
     story.tiny(tmp_path)

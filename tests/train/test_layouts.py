@@ -78,3 +78,16 @@ def test_every_layout_is_trained_on_and_scored(name: str, tmp_path: Path):
     labelled = [int((split.labels[number] != 255).sum()) for number in range(len(split.labels))]
     assert counts.labelled.sum(axis=1).tolist() == labelled
     assert 0 <= scores(counts).miou <= 1
+
+
+def test_transkd_reads_a_transformers_embeddings(tmp_path: Path):
+    """The one method that none of the other networks has stages for."""
+    held = small("cityscapes-segformer-b0", layouts.cityscapes_data())
+    held = held.model_copy(update={"engine": held.engine.model_copy(update={"precision": "float32"})})
+    files = layouts.cityscapes(tmp_path / "data")
+    prepare(CPU, held)
+    method = resolve_method(method_path("transkd"), "cityscapes", 2)
+    trainee = make_trainee(tiny.standing(tmp_path, held), method, 0, CPU)
+    trainee.iterate(*next(batches_of(data.load(held, files, "train"), held, 0, CPU)), progress=0.0)
+    assert trainee.losses.isfinite().all()
+    assert (trainee.losses > 0).all()
