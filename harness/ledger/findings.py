@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from harness.ledger.datasets import Split
 from harness.ledger.endings import Ending
 from harness.ledger.files import Value
 from harness.ledger.record import Scores
@@ -18,10 +19,12 @@ class Refusal(Value):
 class SplitCount(Value):
     """What was found of one split."""
 
-    name: str
+    name: Split
     expected: int
     images: int
     labels: int
+    sha256: str | None = None
+    """Of the split's files; null where they are not whole, of a part of another split, and of what is drawn."""
 
 
 class DataReport(Value):

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field
+
 from harness.ledger.cost import Cost
 from harness.ledger.datasets import Split
 from harness.ledger.device import DeviceClass
@@ -32,6 +34,8 @@ class Ground(Value):
     data: str | None
     """The folder or tar that holds the data set; null for drawn scenes."""
     data_sha256: str
+    split_sha256: dict[Split, str] = Field(default_factory=dict)
+    """Of the splits that lie in files; none in older records."""
     teacher: TeacherFile
     device_class: DeviceClass
     concurrency: int

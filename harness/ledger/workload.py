@@ -113,8 +113,8 @@ class Workload(Value):
     standing: Literal["demonstration", "smoke test", "benchmark"]
     caveat: str
     """What a reader of its board must know; stands in the board's heading."""
-    dataset: str
-    """The name under which methods give weights."""
+    dataset: Annotated[str, Field(pattern="^[a-z0-9_]+$")]
+    """The name under which methods give weights; folders of the cache are called by it."""
     classes: tuple[str, ...]
     pictures: Literal["public", "private"]
     data: Data

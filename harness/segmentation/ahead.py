@@ -58,7 +58,10 @@ class CudaLane:
 
     def room(self, size: int) -> Tensor:
         """Pinned, from torch's own pool: given out again once the copy from it is done."""
-        return torch.empty(size, dtype=torch.uint8, pin_memory=True)
+        try:
+            return torch.empty(size, dtype=torch.uint8, pin_memory=True)
+        except RuntimeError as error:  # not one of torch's own kinds for memory
+            raise MemoryError(f"no {size >> 20} MiB of pinned memory on the host: {error}") from error
 
     def send(self, held: Tensor) -> Sent:
         """Copied beside the work of other streams."""

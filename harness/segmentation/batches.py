@@ -144,8 +144,9 @@ class Batches:
             window.fill(labels[place], parts.labels[place], flip, InterpolationMode.NEAREST_EXACT)
         if self.augmentation.photometric:
             images = images.float()
-            for image, each in zip(images, uniform, strict=True):
-                image.copy_(photometric.distort(image, each[DRAWS:]))
+            for image, window, each in zip(images, parts.windows, uniform, strict=True):
+                shown = window.shown(image, flip=each[3] < self.augmentation.flip)
+                shown.copy_(photometric.distort(shown, each[DRAWS:]))
         return self.normalise(images), labels.squeeze(1).long()
 
 

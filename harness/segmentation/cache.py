@@ -5,17 +5,21 @@ another folder. Writing goes on where it was stopped; the index, written last, s
 """
 
 import errno
+import mmap
 import os
+import sys
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from filelock import FileLock
+import psutil
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
@@ -30,6 +34,12 @@ FORMAT = 1
 IMAGES, LABELS, INDEX, PARTIAL = "images.bin", "labels.bin", "index.json", "partial.jsonl"
 
 Tell = Callable[[int], None]
+
+LOCK_SECONDS = 2.0
+"""After so long it is told how far the process is that is decoding the same files."""
+
+# Python names it from 3.13 on. Without it Linux counts the whole mapping against its memory, as if it could be written.
+NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" else 0)
 
 
 class Entry(Value):
@@ -105,12 +115,17 @@ def folder_of(cache: Path, workload: Workload, split: str, listing: Listing) -> 
 
 
 def prepare(folder: Folder, tell: Tell = lambda done: None) -> tuple[Index | None, tuple[str, ...]]:
-    """The folder's index, decoded now where that was not done before; without one, what is wrong with the files."""
+    """The folder's index, decoded now where that was not done before; without one, what is wrong with the files.
+
+    Of files that are not whole (`listing.problems`) each is looked at, and nothing is kept.
+    """
     if index := folder.index():
         return index, ()
+    if folder.listing.problems:
+        return None, _faults(folder, tell)
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.path / "lock"):
+        with _locked(folder, tell):
             return _prepare(folder, tell)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -122,24 +137,56 @@ def prepare(folder: Folder, tell: Tell = lambda done: None) -> tuple[Index | Non
         raise BadInput(f"{folder.path}: cannot be written: {error.strerror}: {mend}") from error
 
 
+@contextmanager
+def _locked(folder: Folder, tell: Tell) -> Iterator[None]:
+    """Inside, no other process decodes into the folder; until then it is told how far that one is."""
+    lock = FileLock(folder.path / "lock")
+    while True:
+        try:
+            lock.acquire(timeout=LOCK_SECONDS)
+            break
+        except Timeout:
+            partial = folder.path / PARTIAL
+            tell(partial.read_bytes().count(b"\n") if partial.exists() else len(folder.listing.pairs))
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _faults(folder: Folder, tell: Tell) -> tuple[str, ...]:
+    """What is wrong with single files."""
+    problems = []
+    for number, found in enumerate(_decoded(folder, folder.listing.pairs), start=1):
+        if isinstance(found, Fault):
+            problems.append(str(found))
+        tell(number)
+    return tuple(problems)
+
+
 def _prepare(folder: Folder, tell: Tell) -> tuple[Index | None, tuple[str, ...]]:
     if index := folder.index():  # made by another process while this one waited
         return index, ()
     entries = _entries_so_far(folder.path)
-    problems = []
+    problems: list[str] = []
     with (
         (folder.path / IMAGES).open("ab") as images,
         (folder.path / LABELS).open("ab") as labels,
         (folder.path / PARTIAL).open("ab") as partial,
     ):
         _cut_off(images, labels, partial, entries)
-        for found in _decoded(folder, folder.listing.pairs[len(entries) :]):
+        for number, found in enumerate(_decoded(folder, folder.listing.pairs[len(entries) :]), start=len(entries) + 1):
             if isinstance(found, Fault):
                 problems.append(str(found))
-            elif not problems:  # what follows a fault is only looked at: it would have to be decoded again
+            elif not problems:  # what follows a fault is only looked at
                 entries.append(_append(found, images, labels, partial))
-            tell(len(entries) + len(problems))
+            tell(number)
+        if not problems:
+            for file in (images, labels):  # before the index says that they are there
+                os.fsync(file.fileno())
     if problems:
+        for name in (IMAGES, LABELS, PARTIAL):  # files that were mended have another folder
+            (folder.path / name).unlink()
         return None, tuple(problems)
     index = Index(sha256=sha256(*(entry.source_sha256 for entry in entries)), entries=tuple(entries))
     write(folder.path / INDEX, index)
@@ -148,24 +195,22 @@ def _prepare(folder: Folder, tell: Tell) -> tuple[Index | None, tuple[str, ...]]
 
 
 def _entries_so_far(path: Path) -> list[Entry]:
-    """Those that an earlier start wrote whole: the line comes after the bytes."""
+    """Those that an earlier start wrote whole: the line comes after the bytes, which are held against it."""
     entries: list[Entry] = []
     try:
         lines = (path / PARTIAL).read_bytes().splitlines()
-        held = [(path / name).stat().st_size for name in (IMAGES, LABELS)]
-    except OSError:
-        return entries
-    ends = [0, 0]
-    for line in lines:
-        try:
-            entry = Entry.model_validate_json(line)
-        except ValidationError:
-            break
-        follows = [entry.image_offset, entry.label_offset] == ends
-        ends = [entry.image_offset + entry.image_bytes, entry.label_offset + entry.label_bytes]
-        if not follows or any(end > size for end, size in zip(ends, held, strict=True)):
-            break
-        entries.append(entry)
+        with (path / IMAGES).open("rb") as images, (path / LABELS).open("rb") as labels:
+            for line in lines:
+                entry = Entry.model_validate_json(line)
+                starts = entry.image_offset, entry.label_offset
+                if starts != (images.tell(), labels.tell()):
+                    break
+                found = zlib.crc32(images.read(entry.image_bytes)), zlib.crc32(labels.read(entry.label_bytes))
+                if found != (entry.image_crc, entry.label_crc):
+                    break
+                entries.append(entry)
+    except (OSError, ValidationError):  # nothing was begun, or the last line is torn
+        pass
     return entries
 
 
@@ -238,8 +283,7 @@ class Pictures:
     """Pictures in a file that is mapped into memory: `pictures[i]` is a view of uint8, H×W×3 or h×w."""
 
     def __init__(self, path: Path, shapes: Sequence[tuple[int, ...]], offsets: Sequence[int]) -> None:
-        # "c": nothing is ever written, but torch takes no memory that is only to be read.
-        self._bytes = np.memmap(path, np.uint8, "c") if path.stat().st_size else np.zeros(0, np.uint8)
+        self._bytes = np.frombuffer(_mapped(path), np.uint8) if path.stat().st_size else np.zeros(0, np.uint8)
         self._shapes = shapes
         self._offsets = offsets
 
@@ -249,6 +293,18 @@ class Pictures:
     def __getitem__(self, index: int) -> NDArray[np.uint8]:
         shape, start = self._shapes[index], self._offsets[index]
         return self._bytes[start : start + int(np.prod(shape))].reshape(shape)
+
+    def read_ahead(self) -> None:
+        """The whole file is in memory afterwards, where there is room for it, so that no run waits for a disk."""
+        if len(self._bytes) < psutil.virtual_memory().available:
+            self._bytes[:: mmap.PAGESIZE].max(initial=0)
+
+
+def _mapped(path: Path) -> mmap.mmap:
+    """A file's bytes, of which what is written stays with the writer: torch takes no memory that is only to be read."""
+    with path.open("rb") as file:
+        flags, access = mmap.MAP_PRIVATE | NO_RESERVE, mmap.PROT_READ | mmap.PROT_WRITE
+        return mmap.mmap(file.fileno(), 0, flags=flags, prot=access)
 
 
 def pictures(folder: Folder, index: Index) -> tuple[Pictures, Pictures]:

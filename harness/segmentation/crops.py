@@ -41,6 +41,11 @@ class Window:
         if flip:
             canvas.copy_(canvas.flip(-1))
 
+    def shown(self, canvas: Tensor, flip: bool) -> Tensor:
+        """What of the filled canvas shows the image, without padding: a view of C×H×W."""
+        down, (left, width) = self.target
+        return _cut(canvas, (down, (canvas.shape[2] - left - width if flip else left, width)))
+
 
 def _span(length: int, crop: int, factor: float, place: float) -> tuple[Span, Span]:
     """Along one side: in the image and in the crop.

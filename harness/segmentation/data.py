@@ -1,4 +1,4 @@
-"""A workload's data: read before the clock starts, kept as bytes; checked and fingerprinted without torch."""
+"""A workload's data as bytes: drawn, or decoded into the cache; checked and fingerprinted without torch."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -59,10 +59,12 @@ class Split:
     """H×W×3 each, at the workload's image_size or each at its own."""
     labels: Pictures
     """h×w each: at its image's size for training, at label_size otherwise; 255 is ignored."""
+    sha256: str | None = None
+    """Of the files; None of what is drawn."""
 
     def only(self, numbers: Sequence[int]) -> "Split":
         """The images of these numbers."""
-        return Split(Some(self.images, numbers), Some(self.labels, numbers))
+        return Split(Some(self.images, numbers), Some(self.labels, numbers), self.sha256)
 
 
 def load(workload: Workload, data: Path | None, split: SplitName, scored_on: SplitName = "score") -> Split:
@@ -100,7 +102,11 @@ def _filed(workload: Workload, layout: FiledData, data: Path | None, name: Split
     if index is None or problems:
         more = f" (and {len(problems) - 1} more; `bench data check` lists them)" if len(problems) > 1 else ""
         raise BadInput(f"--data {data}: {problems[0]}{more}")
-    return Split(*cache.pictures(folder, index))
+    images, labels = cache.pictures(folder, index)
+    if name == "train":
+        images.read_ahead()
+        labels.read_ahead()
+    return Split(images, labels, index.sha256)
 
 
 def _folder(workload: Workload, layout: FiledData, data: Path | None, name: SplitName) -> cache.Folder:
@@ -181,7 +187,13 @@ def _found_filed(
             problems = cache.verify(folder, index, lambda done: tell(f"checking {name}", done, len(held.pairs)))
     expected = getattr(layout, name).count
     return Found(
-        count=SplitCount(name=name, expected=expected, images=held.image_files, labels=held.label_files),
+        count=SplitCount(
+            name=name,
+            expected=expected,
+            images=held.image_files,
+            labels=held.label_files,
+            sha256=index.sha256 if index is not None else None,
+        ),
         sha256=index.sha256 if index is not None else "",
         pixels=pixels,
         problems=(*held.problems, *problems),

@@ -27,7 +27,7 @@ class Source:
     """In bytes."""
     modified_ns: int
     read: Callable[[], bytes] = field(compare=False, repr=False)
-    """Its content, or the Fault why there is none; can be pickled."""
+    """Its content, or the Fault why there is none."""
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ def survey(
         backbone_sha256=backbone,
         data=str(data) if data is not None else None,
         data_sha256=report.sha256,
+        split_sha256={split.name: split.sha256 for split in report.splits if split.sha256 is not None},
         teacher=teacher,
         device_class=found,
         concurrency=concurrency,

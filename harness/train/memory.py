@@ -14,6 +14,7 @@ from typing import Protocol
 import psutil
 import torch
 
+from harness.contract.guard import Guard
 from harness.ledger.method import ResolvedMethod
 from harness.ledger.spec import Ground
 from harness.train.heartbeat import Heartbeat
@@ -131,12 +132,23 @@ def out_of_memory(
     heartbeat.iterations = int  # what counted them holds the networks
     let_go(error)
     try:
-        return told(memory_of(device), ground, method, phase, asked, measured_on(device, ground, method))
+        measure = heard(measured_on(device, ground, method), heartbeat)
+        return told(memory_of(device), ground, method, phase, asked, measure)
     except Exception:
         traceback.print_exc()
         return f"out of memory in phase {phase!r} at batch {ground.workload.training.batch}"
     finally:
         let_go()
+
+
+def heard(measure: Measure, heartbeat: Heartbeat) -> Measure:
+    """The same; each batch that is tried is a sign of life."""
+
+    def measured(batch: int) -> int | None:
+        heartbeat.tell(batch)
+        return measure(batch)
+
+    return measured
 
 
 def told(
@@ -228,7 +240,8 @@ def try_batch(ground: Ground, method: ResolvedMethod, batch: int, device: torch.
     size = (batch, *workload.augmentation.crop)
     images = torch.zeros(batch, 3, *workload.augmentation.crop, device=device)
     labels = torch.randint(len(workload.classes), size, device=device)
-    warm_up(trainee, itertools.repeat((images, labels)), ITERATIONS)
+    with Guard(method, counts=device.type == "cpu").armed():
+        warm_up(trainee, itertools.repeat((images, labels)), ITERATIONS)
 
 
 def let_go(error: Exception | None = None) -> None:

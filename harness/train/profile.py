@@ -15,7 +15,8 @@ from harness.ledger.cost import PHASES_SHARE, Measurement
 from harness.ledger.files import read, write
 from harness.ledger.method import ResolvedMethod, student_alone
 from harness.ledger.spec import ProfileSpec
-from harness.segmentation.data import Split, load
+from harness.segmentation.ahead import AHEAD
+from harness.segmentation.data import Split
 from harness.train.clock import budget_clock, event_of
 from harness.train.endings import OutOfMemory, ending_of
 from harness.train.energy import Meter, drawn
@@ -25,6 +26,7 @@ from harness.train.meters import meters_of
 from harness.train.phases import Marks, Phases, iterate_in_phases, take_turns, term_phases
 from harness.train.rounds import ROUND_SECONDS, compare, settle, window_seconds
 from harness.train.shares import gradient_shares
+from harness.train.splits import planned_split
 from harness.train.streams import batches_of
 from harness.train.trainee import make_trainee, prepare
 
@@ -62,7 +64,7 @@ def keep_company(spec: ProfileSpec, heartbeat: Heartbeat) -> NoReturn:
     """Runs the method's iterations until somebody kills this process."""
     device = torch.device(spec.device)
     prepare(device, spec.ground.workload)
-    split = load(spec.ground.workload, Path(spec.ground.data) if spec.ground.data else None, "train")
+    split = planned_split(spec.ground, "train")
     side = Contender(spec, spec.method, split, device)
     heartbeat.enter("keeping company")
     while True:
@@ -104,12 +106,14 @@ class Contender:
             torch.cuda.synchronize(self.device)
 
     def _get_ahead(self) -> None:
-        """Gives an accelerator something to do, so that it never waits for the host longer than it would in a run.
+        """Gives an accelerator something to do, so that it waits for host and data as long as it would in a run.
 
-        Of two iterations after a standstill the first one's batch would be waited for, which a run does once.
+        While the other side was timed this one's next batches were made ready: with them used up, iterations take their
+        batches at the pace at which these can be made.
         """
         if self.device.type == "cuda":
-            self.iterate()
+            for _ in range(AHEAD + 1):
+                self.iterate()
 
     def preparation(self, seconds: float) -> tuple[float, int] | None:
         """Seconds and FLOPs of one update of what the method learns first; None when it learns nothing first."""
@@ -161,7 +165,7 @@ def measure(spec: ProfileSpec, heartbeat: Heartbeat, meter: Meter) -> Measuremen
     workload = spec.ground.workload
     prepare(device, workload)
     heartbeat.enter("data")
-    split = load(workload, Path(spec.ground.data) if spec.ground.data else None, "train")
+    split = planned_split(spec.ground, "train")
     heartbeat.enter("settling")
     # Not while networks are built: their weights may have to be downloaded first.
     guard = Guard(spec.method, counts=device.type == "cpu")

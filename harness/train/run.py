@@ -21,7 +21,7 @@ from harness.ledger.record import Outcome, Point, Times
 from harness.ledger.results import COUNTS, LOCKED, checkpoint_path, lock_path
 from harness.ledger.spec import RunSpec
 from harness.segmentation.batches import Batches, first_batches_sha256
-from harness.segmentation.data import Split, load
+from harness.segmentation.data import Split
 from harness.segmentation.evaluate import EVALUATION_BATCH, evaluate, save, scores
 from harness.segmentation.weights import keep_weights, state_sha256
 from harness.train.checkpoint import Checkpoint
@@ -34,6 +34,7 @@ from harness.train.loop import spend, spend_preparation, warm_up
 from harness.train.memory import out_of_memory
 from harness.train.meters import Meters, NoMeters, meters_of
 from harness.train.pace import pace_of
+from harness.train.splits import planned_split
 from harness.train.streams import batches_of, stream_seed
 from harness.train.timesheet import process_seconds
 from harness.train.trainee import Trainee, make_trainee, prepare
@@ -233,9 +234,8 @@ class Run:
         self.note(scores=scores(counts))
 
     def load(self, split: SplitName) -> Split:
-        """A split of the run's data set, in memory."""
-        data = self.spec.ground.data
-        return load(self.spec.ground.workload, Path(data) if data else None, split, self.spec.scored_on)
+        """A split of the run's data set."""
+        return planned_split(self.spec.ground, split, self.spec.scored_on)
 
     def batches(self, split: Split) -> Batches:
         """The seed's batches, from the first."""

@@ -26,7 +26,7 @@ from harness.train.heartbeat import Heartbeat
 from harness.train.loop import spend
 from harness.train.pace import IterationsPace
 from harness.train.streams import batches_of, generator, seeded, stream_seed
-from harness.train.trainee import Trainee, place, prepare
+from harness.train.trainee import Trainee, compile_networks, place, prepare
 
 
 def main(spec_path: Path, out: Path, heartbeat: Heartbeat) -> int:
@@ -96,6 +96,8 @@ def train(workload: Workload, data: Path | None, device: torch.device, heartbeat
     draw = Draw(generator(recipe.seed, "method", device), device)
     place(alone, device, network, distiller)
     trainee = Trainee(network, None, distiller, alone, draw)
+    if alone.engine.compile:
+        compile_networks(trainee, alone)
     batches = batches_of(split, alone, recipe.seed, device)
     clock = budget_clock(device)
     pace = IterationsPace(recipe.iterations, None, clock)

@@ -100,9 +100,9 @@ class Trainee:
         if self.teacher is None or not stages:
             return {}
         with torch.inference_mode():
-            outputs: Mapping[str, Tensor] = self.teacher(images, stages)
-        # Copies may be kept for a backward pass, tensors of the inference mode may not.
-        return {stage: output.clone() for stage, output in outputs.items()}
+            outputs: dict[str, Tensor] = self.teacher(images, stages)
+        # Copies may be kept for a backward pass, tensors of the inference mode may not; one of each is there at a time.
+        return {stage: outputs.pop(stage).clone() for stage in tuple(outputs)}
 
     def learning_rate(self, progress: float) -> float:
         """The polynomial schedule, stretched over the run's own budget."""

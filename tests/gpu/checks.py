@@ -33,7 +33,7 @@ from harness.segmentation.data import load
 from harness.train.clock import budget_clock
 from harness.train.loop import warm_up
 from harness.train.meters import meters_of
-from harness.train.streams import batches_of
+from harness.train.streams import batches_of, generator
 from harness.train.trainee import Trainee, make_trainee, prepare
 from tests.speed.loop import ground_of, ratio
 
@@ -56,6 +56,7 @@ WATCHED = (
     "diffkd",
 )
 BUDGET = "20s"
+COMPARED = 200
 SWEEP_SECONDS = 200.0
 """A sweep that takes longer has hung: three runs of 20 s, and some ten processes to start."""
 WINDOW_SECONDS = ENERGY_SECONDS + 1
@@ -145,6 +146,8 @@ class GpuFindings(Value):
     phases: tuple[Divided, ...] = ()
     window: Window | None = None
     overhead: float | None = None
+    different_batches: int | None = None
+    """Of COMPARED that came ahead, those that are not what they should be."""
     waits: dict[str, str] = Field(default_factory=dict)
     """Of the methods that make the host wait for the device within an iteration, where."""
     took_seconds: dict[str, float] = Field(default_factory=dict)
@@ -164,6 +167,7 @@ class GpuFindings(Value):
                 *((f"{cost.method}: {cost.phases} of {cost.seconds} s", cost.is_within) for cost in self.phases),
                 (f"the clocks differ: {window}", window is None or window.clocks_agree),
                 (f"the energy cannot be: {window}", window is None or window.energy_is_plausible),
+                (f"{self.different_batches} batches that came ahead are others", not self.different_batches),
                 (f"the loop takes {self.overhead} of a bare one", self.overhead is None or self.overhead <= OVERHEAD),
             )
             if not is_well
@@ -288,6 +292,20 @@ def pupil(method: str, device: torch.device) -> tuple[Trainee, Batches]:
     return make_trainee(ground, resolved, 0, device), batches_of(split, workload, 0, device)
 
 
+def ahead(_: Path) -> dict[str, object]:
+    """Batches that come ahead on a lane of their own are, byte by byte, those that are waited for."""
+    device = torch.device(DEVICE)
+    trainee, source = pupil("kd", device)
+    generators = {"order": generator(0, "order"), "augment": generator(0, "augmentation")}
+    plain = Batches(source.split, ground_of("streets", DEVICE).workload, **generators, device=device)
+    different = 0
+    for _ in range(COMPARED):
+        one, other = next(source), next(plain)
+        trainee.iterate(*one, progress=0.0)  # the device is busy while the next ones arrive
+        different += not all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+    return {"different_batches": different}
+
+
 def waits(_: Path) -> dict[str, object]:
     """Methods of every kind: an iteration is handed over without a look at what the device did."""
     found = {}
@@ -314,7 +332,7 @@ def overhead(_: Path) -> dict[str, object]:
 CHECKS: dict[str, Check] = {
     # What looks at the card itself comes after the sweeps, which would find it to share the card with them.
     check.__name__: check
-    for check in (iterations_pace, clock_pace, phases, window, waits, overhead, same_card)
+    for check in (iterations_pace, clock_pace, phases, window, ahead, waits, overhead, same_card)
 }
 
 

@@ -84,6 +84,7 @@ def test_findings_as_the_issue_asks_for_them_leave_nothing_to_say():
         {"window": seen(joules=None)},
         {"window": seen(watts=300)},
         {"overhead": 1.02},
+        {"different_batches": 1},
         {"waits": {"kd": "called a synchronizing CUDA operation"}},
     ],
 )

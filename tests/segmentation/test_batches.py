@@ -179,3 +179,15 @@ def test_colours_are_distorted_only_where_the_workload_says_so_and_labels_never(
     assert labels.shape == same.shape
     assert not torch.equal(one, other)
     assert 0 <= other.min() <= other.max() <= 255
+
+
+def test_distorted_colours_leave_the_padding_as_it_is():
+    """Half of the height and half of the width show the image, wherever it is put, mirrored or not."""
+    held = workload(batch=40, scale=(0.5, 0.5), flip=0.5, mean=(0.4, 0.5, 0.6), std=(1.0, 1.0, 1.0))
+    held = held.model_copy(update={"augmentation": held.augmentation.model_copy(update={"photometric": True})})
+    split = Split(np.full((1, 4, 6, 3), 100, np.uint8), np.zeros((1, 4, 6), np.uint8))
+    images, labels = next(batches(split, held))
+    padding = (labels == 255)[:, None].expand_as(images)
+    assert padding.sum() == 40 * 3 * (24 - 6)
+    assert images[padding].abs().max() <= 0.5 / 255 + 1e-6
+    assert images[~padding].unique().numel() > 20

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 from harness.ledger.datasets import FoldersData, FolderSplit, HeldOut
@@ -129,7 +130,61 @@ def test_all_faults_are_told_and_no_index_is_written(files):
     assert index is None
     assert problems == ("images/1.png: not a readable PNG or JPEG", "masks/3.png: not a readable PNG")
     assert folder(files).index() is None
-    assert told[-1] == 3
+    assert told == [1, 2, 3, 4, 5]
+    assert not (folder(files).path / cache.IMAGES).exists()
+
+
+def test_of_files_that_are_not_whole_every_fault_is_told_and_nothing_is_written(files):
+    """A label is missing, and another is no picture."""
+    (files / "masks/0.png").unlink()
+    (files / "masks/3.png").write_bytes(b"")
+    held = folder(files)
+    assert "masks/: no label for images/0" in held.listing.problems
+    assert cache.prepare(held) == (None, ("masks/3.png: not a readable PNG",))
+    assert not held.path.exists()
+
+
+def test_pixels_that_were_torn_are_not_gone_on_from(files):
+    """A power cut may leave zeros where bytes were written: what is kept is held against its checksum."""
+    expected, _ = cache.prepare(folder(files))
+    made = folder(files).path
+    (made / cache.PARTIAL).write_bytes(b"".join(one.model_dump_json().encode() + b"\n" for one in expected.entries))
+    (made / cache.INDEX).unlink()
+    content = bytearray((made / cache.IMAGES).read_bytes())
+    content[expected.entries[2].image_offset] ^= 1
+    (made / cache.IMAGES).write_bytes(content)
+    assert cache.prepare(folder(files)) == (expected, ())
+    assert cache.verify(folder(files), expected) == ()
+
+
+def test_whoever_waits_for_another_process_hears_how_far_it_is(files, monkeypatch):
+    """Two lines are written when it looks, and then the lock is free."""
+    monkeypatch.setattr(cache, "LOCK_SECONDS", 0.05)
+    held, told = folder(files), []
+    held.path.mkdir(parents=True)
+    (held.path / cache.PARTIAL).write_bytes(b"one\ntwo\n")
+    other = FileLock(held.path / "lock")
+    other.acquire()
+
+    def hear(done: int) -> None:
+        told.append(done)
+        other.release()
+
+    assert cache.prepare(held, hear)[1] == ()
+    assert told == [2, 1, 2, 3, 4, 5]
+
+
+def test_a_file_larger_than_the_memory_is_mapped(tmp_path):
+    """A sparse one of a terabyte, of which two pixels are looked at; they may be written to, and the file stays."""
+    path = tmp_path / "images.bin"
+    with path.open("wb") as file:
+        file.truncate(2**40)
+    pictures = cache.Pictures(path, [(1, 2, 3)] * 2, [0, 2**40 - 6])
+    assert (pictures[1] == 0).all()
+    pictures[1][:] = 7
+    with path.open("rb") as file:
+        file.seek(-6, os.SEEK_END)
+        assert file.read() == bytes(6)
 
 
 def test_a_full_disk_is_one_line_and_what_is_decoded_stays(files, monkeypatch):

@@ -11,6 +11,7 @@ from PIL import Image
 
 from harness.ledger.datasets import DrawnSplit, FoldersData, FolderSplit, StreetsData
 from harness.ledger.errors import BadInput
+from harness.ledger.files import sha256
 from harness.ledger.findings import SplitCount
 from harness.ledger.workload import Workload
 from harness.segmentation import data, streets
@@ -54,7 +55,10 @@ def write(path: Path, pixels: np.ndarray) -> None:
 def test_the_report_counts_files_and_pixels_of_all_splits(folder):
     report = data.check(workload(), folder)
     assert report.problems == ()
-    assert report.splits == (
+    digests = [split.sha256 for split in report.splits]
+    assert len(set(digests)) == 3
+    assert report.sha256 == sha256(*digests)
+    assert tuple(split.model_copy(update={"sha256": None}) for split in report.splits) == (
         SplitCount(name="train", expected=2, images=2, labels=2),
         SplitCount(name="tune", expected=1, images=1, labels=1),
         SplitCount(name="score", expected=1, images=1, labels=1),

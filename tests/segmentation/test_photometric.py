@@ -5,7 +5,7 @@ import colorsys
 import pytest
 import torch
 
-from harness.segmentation.photometric import DRAWS, distort, saturate
+from harness.segmentation.photometric import DRAWS, distort, recolour
 
 NEVER, EARLY, LATE = [0.9] * 4, [0.9], [0.1]
 MIDDLE = [0.5] * 4
@@ -37,20 +37,28 @@ def test_what_leaves_a_byte_is_cut_off():
     assert torch.equal(distort(grey(250.0), [0.1, 0.9, 0.9, 0.9, 0.9, 1.0, 0.5, 0.5, 0.5]), grey(255.0))
 
 
+PIXELS = [
+    (1.0, 0.5, 0.25), (0.2, 0.2, 0.2), (0.0, 0.0, 0.0), (0.1, 0.9, 0.3),
+    (0.3, 0.2, 0.8), (0.8, 0.1, 0.7), (1.0, 1.0, 0.0),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize("factor", [0.0, 0.5, 1.0, 1.4, 9.0])
-def test_saturation_is_hsvs_and_one_at_most(factor: float):
-    """As colorsys has it, pixel by pixel, grey and black ones too."""
-    pixels = [(1.0, 0.5, 0.25), (0.2, 0.2, 0.2), (0.0, 0.0, 0.0), (0.1, 0.9, 0.3)]
+@pytest.mark.parametrize("turn", [0.0, 0.1, -0.1, 0.45])
+def test_saturation_and_hue_are_hsvs(factor: float, turn: float):
+    """As colorsys has them, pixel by pixel, grey and black ones too; saturation is one at most."""
     expected = []
-    for pixel in pixels:
+    for pixel in PIXELS:
         hue, saturation, value = colorsys.rgb_to_hsv(*pixel)
-        expected.append(colorsys.hsv_to_rgb(hue, min(1.0, saturation * factor), value))
-    found = saturate(torch.tensor(pixels).T[:, :, None] * 255, factor) / 255
-    assert torch.allclose(found[:, :, 0].T, torch.tensor(expected), atol=1e-6)
+        expected.append(colorsys.hsv_to_rgb((hue + turn) % 1, min(1.0, saturation * factor), value))
+    found = recolour(torch.tensor(PIXELS).T[:, :, None] * 255, factor, turn) / 255
+    assert torch.allclose(found[:, :, 0].T, torch.tensor(expected), atol=1e-5)
 
 
-def test_hue_turns_by_18_degrees_at_most():
-    red = torch.tensor([200.0, 0.0, 0.0])[:, None, None]
-    turned = distort(red, [0.9, 0.9, 0.9, 0.1, 0.9, 0.5, 0.5, 0.5, 1.0])
+@pytest.mark.parametrize(("draw", "degrees"), [(1.0, 36.0), (0.5, 0.0), (0.0, 324.0)])
+def test_hue_turns_by_36_degrees_at_most(draw: float, degrees: float):
+    """18 of OpenCV's half degrees; a red of value 200 keeps it."""
+    red = torch.tensor([200.0, 50.0, 50.0])[:, None, None]
+    turned = distort(red, [0.9, 0.9, 0.9, 0.1, 0.9, 0.5, 0.5, 0.5, draw])
     hue, _, value = colorsys.rgb_to_hsv(*(turned.flatten() / 255).tolist())
-    assert (360 * hue, 255 * value) == (pytest.approx(18.0, abs=0.5), pytest.approx(200.0, abs=0.5))
+    assert (360 * hue, 255 * value) == (pytest.approx(degrees, abs=0.01), pytest.approx(200.0, abs=0.01))

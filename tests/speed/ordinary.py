@@ -18,8 +18,12 @@ from torch.utils.data import DataLoader, Dataset
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
+OFTEN = 1000
+"""A set of few files is as long as a large one: a loader stops to begin again at the end of each epoch."""
+
+
 class Files(Dataset[tuple[Tensor, Tensor]]):
-    """Cityscapes' layout: each image is decoded, scaled whole, padded, cut, perhaps mirrored, normalised."""
+    """Cityscapes' layout: each image is decoded, scaled whole, cut, normalised, padded, perhaps mirrored."""
 
     def __init__(self, folder: Path, crop: tuple[int, int], values: tuple[int, ...]) -> None:
         self.images = sorted(folder.glob("leftImg8bit/train/*/*.png"))
@@ -29,24 +33,26 @@ class Files(Dataset[tuple[Tensor, Tensor]]):
             self.to[value] = train_id
 
     def __len__(self) -> int:
-        return len(self.images)
+        return OFTEN * len(self.images)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        path = self.images[index]
+        path = self.images[index % len(self.images)]
         label_path = str(path).replace("leftImg8bit/", "gtFine/", 1).replace("_leftImg8bit.png", "_gtFine_labelIds.png")
         image, label = Image.open(path).convert("RGB"), Image.fromarray(self.to[np.asarray(Image.open(label_path))])
         scale = random.uniform(0.5, 2.0)
         size = (round(image.width * scale), round(image.height * scale))
-        pixels = np.asarray(image.resize(size, Image.Resampling.BILINEAR), np.float32) / 255
+        pixels = np.asarray(image.resize(size, Image.Resampling.BILINEAR))
         labels = np.asarray(label.resize(size, Image.Resampling.NEAREST))
-        pixels = (pixels - np.array(MEAN, np.float32)) / np.array(STD, np.float32)
-        missing = [max(0, side - found) for side, found in zip(self.crop, labels.shape, strict=True)]
+        top, left = (
+            random.randint(0, max(0, found - side)) for found, side in zip(labels.shape, self.crop, strict=True)
+        )
+        part = np.s_[top : top + self.crop[0], left : left + self.crop[1]]
+        pixels, labels = pixels[part].astype(np.float32), labels[part]
+        pixels = (pixels / 255 - np.array(MEAN, np.float32)) / np.array(STD, np.float32)
+        missing = [side - found for side, found in zip(self.crop, labels.shape, strict=True)]
         if any(missing):
             pixels = np.pad(pixels, ((0, missing[0]), (0, missing[1]), (0, 0)))
             labels = np.pad(labels, ((0, missing[0]), (0, missing[1])), constant_values=255)
-        top, left = (random.randint(0, found - side) for found, side in zip(labels.shape, self.crop, strict=True))
-        part = np.s_[top : top + self.crop[0], left : left + self.crop[1]]
-        pixels, labels = pixels[part], labels[part]
         if random.random() < 0.5:
             pixels, labels = pixels[:, ::-1], labels[:, ::-1]
         return torch.from_numpy(pixels.transpose(2, 0, 1).copy()), torch.from_numpy(labels.astype(np.int64))

@@ -104,6 +104,8 @@ def by_the_harness(ground: Ground, method: ResolvedMethod, split: Split, device:
     for _ in range(WARM_UP[device.type]):
         trainee.iterate(*next(source), progress=0.0)
     flops = counted_flops(lambda: trainee.iterate(*next(source), progress=0.0))
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)  # the wait so far is read below
     before, clock, done = source.read(), budget_clock(device), 0
 
     def work() -> int:

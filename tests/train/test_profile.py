@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from harness.segmentation.ahead import AHEAD
 from harness.train.clock import CpuEvent
 from harness.train.profile import Contender, counted_flops, peak_while
 
@@ -32,9 +33,9 @@ def test_a_cpus_memory_is_not_told_but_the_work_is_done():
     assert peak_while(lambda: 7, torch.device("cpu")) == (None, 7)
 
 
-@pytest.mark.parametrize(("kind", "ahead"), [("cpu", []), ("cuda", ["iteration"])])
+@pytest.mark.parametrize(("kind", "ahead"), [("cpu", []), ("cuda", ["iteration"] * (AHEAD + 1))])
 def test_an_accelerator_has_work_before_its_time_counts(monkeypatch: pytest.MonkeyPatch, kind: str, ahead: list[str]):
-    """An iteration more, so that the host is ahead of the device as in a run; a CPU does only what is timed."""
+    """Iterations that use up the batches made ready before, the host ahead; a CPU does only what is timed."""
     order: list[str] = []
 
     class Told(CpuEvent):

@@ -8,10 +8,11 @@ import gzip
 import lzma
 import tarfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from io import BufferedIOBase
 from pathlib import Path, PurePosixPath
+from threading import Lock
 
 from harness.ledger.datasets import FoldersData, FolderSplit, Split
 from harness.ledger.errors import BadInput
@@ -96,7 +97,7 @@ def _in_archive(data: Path, expected: list[str], wanted: Wanted, layout: str) ->
             found = []
             for name, suffixes in wanted:
                 chosen = [(path, member) for path, member in members if _lies_in(path, home / name, suffixes)]
-                sources = _at_once(data, archive, name, chosen) if opener else _where_they_lie(data, name, chosen)
+                sources = _at_once(data, opener, name, chosen) if opener else _where_they_lie(data, name, chosen)
                 found.append(by_stem(name, iter(sorted(sources, key=lambda each: each.name))))
     except BROKEN_ARCHIVE as error:
         reason = f"not a folder nor a readable tar: {_reason(error)}"
@@ -150,22 +151,57 @@ def _lies_in(path: PurePosixPath, folder: PurePosixPath, suffixes: tuple[str, ..
 
 
 def _where_they_lie(data: Path, name: str, members: Members) -> Iterator[Source]:
+    dated = _dated(data)
     for path, member in members:
         file = f"{name}/{path.name}"
-        yield _source(file, member, partial(_read_at, data, file, member.offset_data, member.size))
+        yield Source(file, member.size, dated, partial(_read_at, data, file, member.offset_data, member.size))
 
 
-def _at_once(data: Path, archive: tarfile.TarFile, name: str, members: Members) -> Iterator[Source]:
-    """In the archive's order: going back in a compressed one starts over from its beginning."""
+def _at_once(data: Path, opener: Opener, name: str, members: Members) -> Iterator[Source]:
     if sum(member.size for _, member in members) > FOLDER_BYTES:
         raise BadInput(f"--data {data}: {name}/ holds over {FOLDER_BYTES >> 30} GiB: unpack it and name the folder")
+    dated, unpacked = _dated(data), Unpacked(data, opener, name, members)
     for path, member in members:
         file = f"{name}/{path.name}"
-        yield _source(file, member, partial(_given, _content(archive, file, member)))
+        yield Source(file, member.size, dated, partial(unpacked.content, file))
 
 
-def _source(name: str, member: tarfile.TarInfo, read: Callable[[], bytes]) -> Source:
-    return Source(name, member.size, int(member.mtime) * 10**9, read)
+class Unpacked:
+    """A folder of a compressed archive, unpacked into memory when its first file is wanted.
+
+    In the archive's order: going back in a compressed one starts over from its beginning.
+    """
+
+    def __init__(self, data: Path, opener: Opener, name: str, members: Members) -> None:
+        self.data, self.opener, self.name, self.members = data, opener, name, members
+        self.contents: dict[str, bytes | Fault] = {}
+        self.lock = Lock()
+
+    def content(self, file: str) -> bytes:
+        """A file's bytes, or the Fault why there are none."""
+        with self.lock:
+            if not self.contents:
+                self.unpack()
+        content = self.contents[file]
+        if isinstance(content, Fault):
+            raise content
+        return content
+
+    def unpack(self) -> None:
+        """Every file's bytes or Fault."""
+        names = [f"{self.name}/{path.name}" for path, _ in self.members]
+        try:
+            with self.opener(self.data, "rb") as file, tarfile.open(fileobj=Bounded(file), mode="r:") as archive:
+                for name, (_, member) in zip(names, self.members, strict=True):
+                    self.contents[name] = _content(archive, name, member)
+        except BROKEN_ARCHIVE as error:  # another file by now
+            for name in names[len(self.contents) :]:
+                self.contents[name] = Fault(f"{shown(name)}: cannot be read: {_reason(error)}")
+
+
+def _dated(data: Path) -> int:
+    """When the archive was written; its members' own dates are often all the same."""
+    return data.stat().st_mtime_ns
 
 
 def _read_at(data: Path, name: str, offset: int, size: int) -> bytes:
@@ -196,9 +232,3 @@ def _content(archive: tarfile.TarFile, name: str, member: tarfile.TarInfo) -> by
 def _reason(error: Exception) -> str:
     """Its first line: tarfile lists below it every compression that it has tried."""
     return next(iter(str(error).splitlines()), type(error).__name__).removesuffix(":")
-
-
-def _given(content: bytes | Fault) -> bytes:
-    if isinstance(content, Fault):
-        raise content
-    return content
