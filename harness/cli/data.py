@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.cli import options
-from harness.ledger.errors import BadInput
 
 if TYPE_CHECKING:
     from harness.ledger.findings import DataReport
@@ -92,51 +91,25 @@ def teacher(
     One that is there already is kept, as records name it by its digest.
     """
     from harness.cli.console import Terminal, print_line
-    from harness.ledger.findings import TeacherCard
-    from harness.ledger.spec import TeacherFile, TeacherSpec
-    from harness.ledger.teacher import (
-        cached_card,
-        checkpoint_sha256,
-        how_to_come_by,
-        is_weak,
-        teacher_recipe,
-        teacher_weights,
-    )
+    from harness.ledger.spec import TeacherFile
+    from harness.ledger.teacher import is_weak
     from harness.ledger.workload import read_workload, workload_path
-    from harness.sweep.ground import data_folder, sound_data
-    from harness.sweep.working import call
+    from harness.sweep.ground import data_folder
+    from harness.sweep.teacher import Wanted, come_by
 
     read = read_workload(workload_path(workload))
-    given = checkpoint_sha256(checkpoint, read) if checkpoint is not None else None
-    folder = data_folder(read, data)
-    place = options.slots(device)[0]
-    executor = options.local(device)
-    spec = TeacherSpec(
-        workload=read,
-        data=str(folder) if folder else None,
-        device=place,
-        checkpoint=str(checkpoint.resolve()) if checkpoint is not None else None,
-    )
+    wanted = Wanted(workload, read, data_folder(read, data), options.slots(device)[0], checkpoint)
     with Terminal() as terminal:
-        weights = teacher_weights(teacher_recipe(read, sound_data(read, folder, executor, terminal).sha256))
-        card = cached_card(weights)
-        if card is not None:
-            if given not in {None, card.taken_from, card.sha256}:
-                raise BadInput(f"--from: {weights} holds another teacher: remove it, then take this one")
-            terminal.say("there already; remove the file to make it anew")
-        elif given is None and read.teacher.checkpoint is not None:
-            raise BadInput(f"no teacher for {workload} in the cache: {how_to_come_by(workload, read)}")
-        else:
-            title = "training" if given is None else "taking the checkpoint"
-            card = call(title, "teacher", spec, TeacherCard, place, read.threads, executor, terminal)
-    print_line(f"{weights}")
+        kept = come_by(wanted, options.local(device), terminal)
+    card = kept.card
+    print_line(f"{kept.weights}")
     print_line(f"SHA-256 {card.sha256}")
     made = f"{card.iterations:,} iterations" if card.iterations is not None else "taken from a checkpoint"
     print_line(
         f"mIoU {100 * card.miou:.2f} % on the score split; {card.parameters:,} parameters, "
         f"{made}, {card.wall_seconds:.0f} s on {card.device}"
     )
-    file = TeacherFile(path=str(weights), sha256=card.sha256, miou=card.miou)
+    file = TeacherFile(path=str(kept.weights), sha256=card.sha256, miou=card.miou)
     if read.teacher.miou is not None and is_weak(read, file):
         expected = f"{100 * read.teacher.miou:.2f} ± {100 * read.teacher.band:.2f} %"
         print_line(f"outside the band that the workload expects, {expected}: its runs will be marked weak_teacher")

@@ -81,6 +81,12 @@ EXPECTED = {
     "tuple_type": "a list",
 }
 """What pydantic's types of fault ask for, in the words of a person who writes YAML."""
+PATTERNS = {
+    "^[0-9a-f]{64}$": "64 lower-case hexadecimal digits",
+    "^[0-9a-f]{8,64}$": "8 to 64 lower-case hexadecimal digits",
+    "^[a-z0-9_]+$": "lower-case letters, digits and _",
+}
+"""The same of the patterns that the ledger's types have."""
 
 
 def expected(fault: ErrorDetails) -> str:
@@ -103,6 +109,8 @@ def expected(fault: ErrorDetails) -> str:
             return f"at most {limits['max_length']} items"
         case "too_short":
             return f"at least {limits['min_length']} items"
+        case "string_pattern_mismatch":
+            return PATTERNS.get(limits["pattern"], "")
     return EXPECTED.get(fault["type"], "")
 
 

@@ -1,4 +1,4 @@
-"""What comes out of the engine's smaller verbs: data, teacher, verify, check."""
+"""What comes out of the engine's smaller verbs: data, backbone, workload, teacher, evaluate, verify, check."""
 
 from typing import Literal
 
@@ -81,6 +81,8 @@ class TeacherCard(Value):
     """Null where it was taken from a checkpoint."""
     taken_from: str | None = None
     """The SHA-256 of the checkpoint that it was taken from; null: it was trained here."""
+    backbone_sha256: str | None = None
+    """Of the file that its backbone started from; null: random weights, a checkpoint, or a card that does not say."""
     parameters: int
     device: str
     wall_seconds: float

@@ -226,7 +226,7 @@ def _message(document: Document, model: type[BaseModel], faults: Sequence[_Fault
     fault, details = faults[0], faults[0].details
     where = document.at(fault.key)
     if details["type"] == "extra_forbidden":
-        known = _fields_beside(model, document.data, fault.key)
+        known = _fields_beside(model, document.data, fault)
         return f"{where}: unknown key{nearest(str(fault.key[-1]), known)}: known are {', '.join(known)}"
     if details["type"].startswith("union_tag_"):
         tag = str(details["ctx"]["discriminator"]).strip("'")
@@ -257,8 +257,9 @@ def _listed(words: Sequence[str]) -> str:
     return f"{', '.join(words[:-1])}{comma} or {words[-1]}"
 
 
-def _fields_beside(model: type[BaseModel], data: object, key: Key) -> Sequence[str]:
+def _fields_beside(model: type[BaseModel], data: object, fault: _Fault) -> Sequence[str]:
     """The field names of the model that stands there; of several that might, the one that the keys there fit best."""
+    key, tried = fault.key, dict(fault.branches)
     for part in key[:-1]:
         data = data[part]  # type: ignore[index]
     beside = set(data) if isinstance(data, dict) else set()
@@ -267,14 +268,23 @@ def _fields_beside(model: type[BaseModel], data: object, key: Key) -> Sequence[s
         return len(beside.intersection(names)), nearest(str(key[-1]), names) != ""
 
     places: list[object] = [model]
-    for part in key[:-1]:
+    for depth, part in enumerate(key[:-1], start=1):
         places = [inner for place in places for inner in _inside(place, part)]
+        places = [place for place in places if _is_called(place, tried.get(key[:depth]))] or places
     models = [place for place in places if _is_model(place)]
     return max((_names(place) for place in models), key=fit)  # type: ignore[arg-type]
 
 
 def _is_model(annotation: object) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _is_called(annotation: object, branch: str | None) -> bool:
+    """Whether pydantic's name of a branch means this model: its own, or a value that tells it apart from others."""
+    if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        return False
+    told_apart = (get_args(field.annotation) for field in annotation.model_fields.values())
+    return branch == annotation.__name__ or any(branch in values for values in told_apart)
 
 
 def _names(model: type[BaseModel]) -> Sequence[str]:

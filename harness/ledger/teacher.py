@@ -1,8 +1,10 @@
 """Which file holds a workload's teacher, and whether it is the one that is meant."""
 
+import json
 from pathlib import Path
 
 from harness.ledger import places
+from harness.ledger.datasets import Data, StreetsData, values_of
 from harness.ledger.errors import BadInput
 from harness.ledger.files import file_sha256, read, sha256
 from harness.ledger.findings import TeacherCard
@@ -15,13 +17,36 @@ ROUNDING = 1e-9
 
 def teacher_recipe(workload: Workload, data_sha256: str) -> str:
     """A digest of everything that `bench teacher` makes the teacher from."""
-    taken = {"sha256", "keys", "left_out"}
-    teacher = workload.teacher.model_dump_json(include={"network": True, "training": True, "checkpoint": taken})
+    made = _taken(workload) if workload.teacher.checkpoint is not None else _trained(workload)
+    return sha256(*made, data_sha256, *_labels(workload.data, len(workload.classes)))[:16]
+
+
+SCORED = {"dataset", "classes", "image_size", "label_size", "mean", "std", "stride", "evaluation"}
+"""What the mIoU depends on, which is kept with the weights."""
+
+
+def _trained(workload: Workload) -> tuple[str, ...]:
+    """What decides the weights of a teacher that is trained here."""
+    teacher = workload.teacher.model_dump_json(include={"network", "training", "checkpoint"})
     shared = workload.training.model_dump_json(exclude={"batch", "learning_rate", "recipe_epochs"})
-    # `evaluation` and the labels' size, for the mIoU is kept with it.
-    rest = {"dataset", "classes", "image_size", "label_size", "mean", "std", "stride", "augmentation", "evaluation"}
-    precision = workload.engine.precision
-    return sha256(workload.model_dump_json(include=rest), precision, shared, teacher, data_sha256)[:16]
+    rest = workload.model_dump_json(include=SCORED | {"augmentation"})
+    return rest, workload.engine.precision, shared, teacher
+
+
+def _taken(workload: Workload) -> tuple[str, ...]:
+    """What decides the weights of a checkpoint: neither a recipe nor what the backbone would start from."""
+    teacher = workload.teacher.model_dump_json(
+        include={"network": True, "training": {"stored_as"}, "checkpoint": {"sha256", "keys", "left_out"}},
+        exclude={"network": {"pretrained", "backbone_sha256"}},
+    )
+    return workload.model_dump_json(include=SCORED), workload.engine.precision, teacher
+
+
+def _labels(data: Data, classes: int) -> tuple[str, ...]:
+    """Which value of the label maps means what; nothing of drawn scenes, which are drawn in classes."""
+    if isinstance(data, StreetsData):
+        return ()
+    return (json.dumps([values_of(data, classes), sorted(set(data.unlabelled))]),)
 
 
 def teacher_weights(recipe: str) -> Path:

@@ -150,8 +150,14 @@ class Workload(Value):
 
     @property
     def content(self) -> str:
-        """What of the file decides results, as JSON: everything but its prose."""
-        return self.model_dump_json(exclude={"title", "standing", "caveat", "pictures", "measured"})
+        """What of the file decides results, as JSON: everything but its prose, and where a checkpoint is to be had."""
+        prose = dict.fromkeys(("title", "standing", "caveat", "pictures", "measured"), True)
+        return self.model_dump_json(exclude={**prose, "teacher": {"checkpoint": {"url"}}})
+
+
+def shown_size(size: tuple[int, ...]) -> str:
+    """`360×480`, height and width."""
+    return "×".join(map(str, size))
 
 
 def workload_digest(
@@ -191,10 +197,9 @@ def read_workload(path: Path) -> Workload:
     if low > high:
         where = document.at(("augmentation", "scale"))
         raise BadInput(f"{where}: found [{low:g}, {high:g}]: expected the smaller factor first")
-    found = workload.evaluation
-    if isinstance(found, Sliding) and any(step > side for step, side in zip(found.step, found.window, strict=True)):
-        where = document.at(("evaluation", "step"))
-        raise BadInput(f"{where}: found {list(found.step)}: expected no more than the window, {list(found.window)}")
+    _check_windows(document, workload)
+    _check_rates(document, workload)
+    _check_teacher(document, workload.teacher)
     return workload
 
 
@@ -207,9 +212,11 @@ def _check_data(document: Document, workload: Workload) -> None:
         raise BadInput(f"{where}: found null: expected a height and a width, or null for both, of files that differ")
     if isinstance(data, StreetsData):
         return
-    if isinstance(data.tune, HeldOut) and sizes[0] != sizes[1]:
-        where = document.at(("data", "tune"))
-        raise BadInput(f"{where}: images that are trained on are not scored at another size: make both sizes equal")
+    if isinstance(data.tune, HeldOut):
+        if sizes[0] != sizes[1]:
+            where = document.at(("data", "tune"))
+            raise BadInput(f"{where}: images that are trained on are not scored at another size: make both sizes equal")
+        _check_held_out(document, data.tune, data.train.count)
     classes, values = len(workload.classes), data.label_values
     if values is not None and (len(values) != classes or len(set(values)) != classes):
         where = document.at(("data", "label_values"))
@@ -217,6 +224,50 @@ def _check_data(document: Document, workload: Workload) -> None:
     if both := sorted(set(values_of(data, classes)) & set(data.unlabelled)):
         where = document.at(("data", "unlabelled"))
         raise BadInput(f"{where}: found {both[0]}, which stands for class {values_of(data, classes).index(both[0])}")
+
+
+def _check_held_out(document: Document, tune: HeldOut, train: int) -> None:
+    """BadInput unless as many images are said to be held out as are, and that is at least one."""
+    if tune.every > train:
+        where = document.at(("data", "tune", "every"))
+        raise BadInput(f"{where}: found {tune.every}: expected at most {train}, the images of train")
+    if tune.count != (expected := train // tune.every):
+        where = document.at(("data", "tune", "count"))
+        raise BadInput(f"{where}: found {tune.count}: expected {expected}, 1 in {tune.every} of the {train} of train")
+
+
+def _check_windows(document: Document, workload: Workload) -> None:
+    """BadInput unless windows leave nothing out and, where images have one size, are no larger than they."""
+    found, image = workload.evaluation, workload.image_size
+    if not isinstance(found, Sliding):
+        return
+    if _exceeds(found.step, found.window):
+        where = document.at(("evaluation", "step"))
+        raise BadInput(f"{where}: found {list(found.step)}: expected no more than the window, {list(found.window)}")
+    if image is not None and _exceeds(found.window, image):
+        where = document.at(("evaluation", "window"))
+        raise BadInput(f"{where}: found {list(found.window)}: expected no more than image_size, {list(image)}")
+
+
+def _exceeds(size: tuple[int, int], limit: tuple[int, int]) -> bool:
+    return size[0] > limit[0] or size[1] > limit[1]
+
+
+def _check_rates(document: Document, workload: Workload) -> None:
+    """BadInput unless the learning rates of both networks fall: the floor is the teacher's too."""
+    training, teacher = workload.training, workload.teacher.training
+    highest = {"training": training.learning_rate, "teacher.training": teacher.learning_rate}
+    for whose, rate in highest.items():
+        if training.floor > rate:
+            where = document.at(("training", "floor"))
+            raise BadInput(f"{where}: found {training.floor:g}: expected at most {whose}.learning_rate, {rate:g}")
+
+
+def _check_teacher(document: Document, teacher: Teacher) -> None:
+    """BadInput for two sources of its weights: nobody knows which of them it would be."""
+    if teacher.weights is not None and teacher.checkpoint is not None:
+        where = document.at(("teacher", "checkpoint"))
+        raise BadInput(f"{where}: found one beside teacher.weights, {teacher.weights!r}: expected one of the two")
 
 
 def _check_classes(document: Document, classes: tuple[str, ...]) -> None:

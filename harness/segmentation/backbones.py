@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import timm
 import torch
@@ -23,6 +24,7 @@ STAGES = ("stage1", "stage2", "stage3", "stage4")
 Features = FeatureListNet | MobileNetV3Features | EfficientNetFeatures
 """Other kinds of feature network hook into a model that always runs whole."""
 HUB_NAMES = ("model.safetensors", "pytorch_model.bin")
+STEMS: tuple[str, ...] = get_args(DilatedNetwork.model_fields["stem"].annotation)
 SUFFIXES = (".safetensors", ".pth", ".bin")
 
 
@@ -68,7 +70,7 @@ def _check_tag(tag: str, pretrained: bool) -> None:
     """Names alone: a path or a hub's address would let a workload fetch a stranger's configuration."""
     architecture = tag.partition(".")[0]
     if not timm.is_model(architecture):
-        raise BadInput(f"backbone: timm has no {architecture!r}{nearest(architecture, timm.list_models())}")
+        raise BadInput(f"backbone: timm has no {tag!r}{nearest(architecture, timm.list_models())}")
     tags = timm.list_pretrained(f"{architecture}.*")
     if tag not in tags and (pretrained or tag != architecture):
         raise BadInput(
@@ -110,6 +112,11 @@ def _layers(features: Features) -> list[tuple[str, nn.Module]]:
 def _check_stem(network: DilatedNetwork, features: Features) -> None:
     """BadInput unless the backbone begins as the workload says: published tables mix stems under one name."""
     found = _stem(features)
+    if found not in STEMS:
+        raise BadInput(
+            f"backbone: {network.backbone} begins with {found}, which no workload can name yet: "
+            f"expected one that begins with {', '.join(STEMS[:-1])} or {STEMS[-1]}"
+        )
     if found != network.stem:
         raise BadInput(f"stem: found {network.stem}, but {network.backbone} begins with {found}")
 
@@ -119,7 +126,7 @@ def _stem(features: Features) -> str:
     first = next(iter(features.children()))
     kernels = [layer.kernel_size for layer in first.modules() if isinstance(layer, nn.Conv2d)]
     sizes = ["x".join(str(side) for side in kernel) for kernel in kernels]
-    return "three 3x3" if sizes == ["3x3"] * 3 else ", ".join(sizes)
+    return "three 3x3" if sizes == ["3x3"] * 3 else ", ".join(sizes) or "no convolution"
 
 
 # Their weights
@@ -159,12 +166,20 @@ def weights_sha256(network: Network) -> str | None:
         return None
     if isinstance(network, DilatedNetwork):
         _check_tag(network.backbone, network.pretrained)
-    return file_sha256(weights_file(network.backbone, network.backbone_sha256))
+    return _digest(weights_file(network.backbone, network.backbone_sha256))
 
 
 def weights_places(tag: str) -> tuple[Path, ...]:
     """Where a person may put a backbone's weights: as timm or the hub names them, or as torchvision does."""
     return tuple(places.cache() / "backbones" / f"{tag}{suffix}" for suffix in SUFFIXES)
+
+
+def weights_there(tag: str) -> list[Path]:
+    """The files among those places; a folder is none."""
+    try:
+        return [path for path in weights_places(tag) if path.is_file()]
+    except OSError as error:
+        raise BadInput(f"{error.filename}: cannot be looked at: {error.strerror}") from error
 
 
 def weights_file(tag: str, sha256: str | None = None) -> Path:
@@ -175,11 +190,18 @@ def weights_file(tag: str, sha256: str | None = None) -> Path:
         sha256: how the file's SHA-256 begins; BadInput when it begins otherwise. None: any file will do.
 
     """
-    paths = [path for path in weights_places(tag) if path.exists()] or [_downloaded(tag, sha256)]
+    paths = weights_there(tag) or [_downloaded(tag, sha256)]
     for path in paths:
-        if sha256 is None or file_sha256(path).startswith(sha256):
+        if sha256 is None or _digest(path).startswith(sha256):
             return path
-    raise BadInput(f"{paths[0]}: SHA-256 is {file_sha256(paths[0])}, expected {sha256} (backbone_sha256 of {tag})")
+    raise BadInput(f"{paths[0]}: SHA-256 is {_digest(paths[0])}, expected {sha256} (backbone_sha256 of {tag})")
+
+
+def _digest(path: Path) -> str:
+    try:
+        return file_sha256(path)
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def _downloaded(tag: str, sha256: str | None) -> Path:

@@ -12,7 +12,7 @@ from harness.ledger.networks import untrained
 from harness.ledger.workload import Checkpoint, Workload
 from harness.segmentation.networks import build
 from harness.segmentation.staged import Staged
-from harness.segmentation.states import COUNTER, read_state
+from harness.segmentation.states import COUNTER, misfit, read_state
 
 
 def take(workload: Workload, path: Path) -> Staged:
@@ -84,16 +84,10 @@ def _must_match(path: Path, own: Mapping[str, Tensor], given: Mapping[str, Tenso
 
 
 def _must_fit(path: Path, name: str, found: Tensor, wanted: Tensor) -> None:
-    if found.shape != wanted.shape:
-        raise BadInput(f"{path}: {name}: found shape {list(found.shape)}, expected {list(wanted.shape)}")
-    if found.is_floating_point() != wanted.is_floating_point():
-        raise BadInput(f"{path}: {name}: found {_kind(found)}, expected {_kind(wanted)}")
+    if said := misfit(found, wanted):
+        raise BadInput(f"{path}: {name}: {said}")
     if not bool(torch.isfinite(found).all()):
         raise BadInput(f"{path}: {name}: found values that are no numbers")
-
-
-def _kind(tensor: Tensor) -> str:
-    return str(tensor.dtype).removeprefix("torch.")
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

@@ -32,6 +32,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
             tensors: dict[str, Tensor] = load_file(path)
         except (SafetensorError, OSError) as error:
             raise BadInput(f"{path}: no readable safetensors file: {_line(error)}") from error
+        for name, tensor in tensors.items():
+            _must_be_plain(path, name, tensor)
         return tensors
     if path.suffix not in PICKLES:
         raise BadInput(f"{path}: found a file of kind {path.suffix!r}: expected {', '.join(SUFFIXES)}")
@@ -73,8 +75,9 @@ def _refusal(error: pickle.UnpicklingError) -> str:
 
 def _tensors(path: Path, found: object) -> dict[str, Tensor]:
     """The state dict in what was found, without DataParallel's beginnings; BadInput where there is none."""
-    while isinstance(found, Mapping) and (level := next((key for key in LEVELS if _is_level(found, key)), None)):
-        found = found[level]
+    for _ in LEVELS:  # A file may hold itself: no deeper than there are names for.
+        if isinstance(found, Mapping) and (level := next((key for key in LEVELS if _is_level(found, key)), None)):
+            found = found[level]
     if not isinstance(found, Mapping) or not found:
         raise BadInput(
             f"{path}: found {type(found).__name__}: expected a state dict, or one under {' or '.join(LEVELS)}"
@@ -82,9 +85,42 @@ def _tensors(path: Path, found: object) -> dict[str, Tensor]:
     for name, tensor in found.items():
         if not (isinstance(name, str) and isinstance(tensor, Tensor)):
             raise BadInput(f"{path}: {shown(name)}: found {type(tensor).__name__}: expected a tensor by its name")
+        _must_be_plain(path, name, tensor)
     if all(name.startswith(PARALLEL) for name in found):
         return {name.removeprefix(PARALLEL): tensor for name, tensor in found.items()}
     return dict(found)
+
+
+def _must_be_plain(path: Path, name: str, tensor: Tensor) -> None:
+    """BadInput for a tensor that is not one real number after another in this machine's memory."""
+    if kind := _odd_kind(tensor):
+        raise BadInput(f"{path}: {shown(name)}: found a tensor that is {kind}: expected plain real numbers")
+
+
+def _odd_kind(tensor: Tensor) -> str:
+    """What sets the tensor apart from plain ones; nothing of most."""
+    if tensor.is_nested:
+        return "nested"
+    if tensor.layout != torch.strided:
+        return f"sparse ({str(tensor.layout).removeprefix('torch.')})"
+    if tensor.device.type != "cpu":
+        return f"on the device {tensor.device}"
+    if tensor.is_quantized:
+        return "quantized"
+    return "complex" if tensor.is_complex() else ""
+
+
+def misfit(found: Tensor, wanted: Tensor) -> str:
+    """Why a tensor of a file cannot be the network's: its shape or its kind of number; empty when it can."""
+    if found.shape != wanted.shape:
+        return f"found shape {list(found.shape)}, expected {list(wanted.shape)}"
+    if found.is_floating_point() != wanted.is_floating_point():
+        return f"found {_kind(found)}, expected {_kind(wanted)}"
+    return ""
+
+
+def _kind(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def _is_level(found: Mapping[object, object], key: str) -> bool:

@@ -1,6 +1,7 @@
 """Weights in and out of files, as safetensors: reading them runs no code."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -9,12 +10,13 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from harness.ledger.errors import BadInput
-from harness.ledger.files import sha256_of, write_bytes
+from harness.ledger.files import sha256_of, shown, write_bytes
 from harness.ledger.networks import untrained
 from harness.ledger.spec import TeacherFile
 from harness.ledger.workload import Workload
 from harness.segmentation.networks import build
 from harness.segmentation.staged import Staged
+from harness.segmentation.states import misfit
 
 
 def save_weights(network: Staged, path: Path, stored_as: torch.dtype = torch.float32) -> str:
@@ -43,9 +45,23 @@ def load_weights(network: Staged, path: Path, expected_sha256: str) -> None:
     if sha256_of(content) != expected_sha256:
         raise BadInput(f"{path}: SHA-256 is {sha256_of(content)[:12]}…, expected {expected_sha256[:12]}…")
     try:
-        network.load_state_dict(load(content))
-    except (SafetensorError, RuntimeError) as error:
+        state = load(content)
+    except SafetensorError as error:
         raise BadInput(f"{path}: does not hold this network: {str(error).splitlines()[0]}") from error
+    if said := _first_misfit(state, network.state_dict()):
+        raise BadInput(f"{path}: does not hold this network: {said}")
+    network.load_state_dict(state)
+
+
+def _first_misfit(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
+    """The first name that lacks, does not fit or is left over; empty when each is there and fits."""
+    for name, tensor in wanted.items():
+        if name not in found:
+            return f"{name}: found nothing, expected shape {list(tensor.shape)}"
+        if said := misfit(found[name], tensor):
+            return f"{name}: {said}"
+    left_over = next((name for name in found if name not in wanted), None)
+    return f"{shown(left_over)}: the network has nothing of that name" if left_over is not None else ""
 
 
 def load_teacher(workload: Workload, file: TeacherFile) -> Staged:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from safetensors import SafetensorError, safe_open
+
 from harness.executors.job import Executor
 from harness.ledger import places
 from harness.ledger.datasets import Split
@@ -80,7 +82,7 @@ def find_record(results: Path, text: str) -> Record:
     begun = [attempts[name] for name in attempts if name.startswith(text)]
     keys = sorted({key for key, _ in begun})
     if not text or not keys:
-        hint = nearest(text, (name[: len(text)] for name in attempts))
+        hint = nearest(text, (name[: len(text)] for name in attempts)) if text else ": expected its name, KEY.ATTEMPT"
         raise BadInput(f"RUN: no run {text!r} in {results / 'runs'}{hint}")
     if len(keys) > 1:
         some = ", ".join(keys[:MOST_LISTED]) + (", …" if len(keys) > MOST_LISTED else "")
@@ -90,6 +92,8 @@ def find_record(results: Path, text: str) -> Record:
 
 def student_of_run(results: Path, text: str, workload: str | None) -> Student:
     """A run's student, to be scored on its own workload unless another is named."""
+    if os.path.isfile(text):
+        raise BadInput(f"RUN|FILE: {text}: found a file of kind {Path(text).suffix!r}: expected {SUFFIX}, or a run")
     record = find_record(results, text)
     ground = record.spec.ground
     return Student(
@@ -105,19 +109,29 @@ def student_of_run(results: Path, text: str, workload: str | None) -> Student:
 
 def student_of_file(path: Path, workload: str | None) -> Student:
     """The student in a file, which does not say of what workload it is."""
+    if path.is_dir():
+        raise BadInput(f"FILE: {path}: found a folder: expected a file of weights")
     if not path.is_file():
-        beside = [each.name for each in path.parent.glob(f"*{SUFFIX}")]
+        beside = [each.name for each in path.parent.glob(f"*{SUFFIX}") if each.is_file()]
         raise BadInput(f"FILE: {path}: no such file{nearest(path.name, beside)}")
     if workload is None:
         raise BadInput(
             f"--workload: missing: {path.name} does not say of which workload's student it holds the weights"
         )
     found = workload_path(workload)
+    return Student(path.name, path, sound_weights(path), found.stem, read_workload(found), "score", None)
+
+
+def sound_weights(path: Path) -> str:
+    """The file's SHA-256; BadInput, before any data are looked at, unless it is whole by what its header says."""
     try:
-        digest = file_sha256(path)
+        with safe_open(path, framework="numpy"):  # reads the header alone
+            pass
+        return file_sha256(path)
+    except SafetensorError as error:
+        raise BadInput(f"FILE: {path}: no whole {SUFFIX} file: {str(error).splitlines()[0]}") from error
     except OSError as error:
-        raise BadInput(f"FILE: {path}: cannot be read: {error.strerror}") from error
-    return Student(path.name, path, digest, found.stem, read_workload(found), "score", None)
+        raise BadInput(f"FILE: {path}: cannot be read: {error.strerror or error}") from error
 
 
 def weights_of(record: Record) -> Path:
@@ -218,8 +232,8 @@ with torch.inference_mode():
 def export(record: Record, out: Path) -> None:
     """A folder of the run's weights, their card and a loader: all three, or no folder at all."""
     card, weights, target = card_of(record), weights_of(record), out.resolve()
-    must_be_free(out)
     try:
+        must_be_free(out)
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as room:
             made = Path(room) / target.name
@@ -235,7 +249,9 @@ def export(record: Record, out: Path) -> None:
 
 
 def must_be_free(out: Path) -> None:
-    """BadInput unless nothing is there, or an empty folder."""
+    """BadInput unless nothing is there, or an empty folder, and what it is to lie in is no file."""
+    if file := next((place for place in out.parents if place.is_file()), None):
+        raise BadInput(f"--out: {out}: {file} is a file: expected a folder, or nothing yet")
     if out.is_dir() and any(out.iterdir()):
         raise BadInput(f"--out: {out}: found a folder that is not empty: expected a new one, as nothing is overwritten")
     if out.exists() and not out.is_dir():

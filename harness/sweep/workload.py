@@ -8,7 +8,7 @@ from harness.ledger.errors import BadInput
 from harness.ledger.findings import WorkloadReport
 from harness.ledger.spec import WorkloadSpec
 from harness.ledger.teacher import find_teacher
-from harness.ledger.workload import Sliding, Workload, read_workload, workload_path
+from harness.ledger.workload import Sliding, Workload, read_workload, shown_size, workload_path
 from harness.sweep.doctor import Finding, look
 from harness.sweep.ground import data_folder
 from harness.sweep.watch import Watcher
@@ -28,7 +28,7 @@ def inspect(name: str, data: Path | None, executor: Executor, watcher: Watcher) 
 
 
 def sizes(workload: Workload) -> str:
-    """Crops, images and labels in a line; BadInput where a crop or window is more than there is to see."""
+    """Crops, images and labels in a line; BadInput where a crop is more than there is to see."""
     crop, image = workload.augmentation.crop, workload.image_size
     high = workload.augmentation.scale[1]
     if image is not None and any(side > round(high * length) for side, length in zip(crop, image, strict=True)):
@@ -43,15 +43,11 @@ def sizes(workload: Workload) -> str:
 def _told_sizes(workload: Workload) -> Iterator[str]:
     crop, image, label = workload.augmentation.crop, workload.image_size, workload.label_size
     divides = all(side % workload.stride == 0 for side in crop)
-    yield f"crop {_by(crop)}, {'a' if divides else 'no'} multiple of the stride, {workload.stride}"
-    yield f"images {_by(image) if image else 'as their files have them'}"
-    yield f"labels {_by(label) if label else 'as their files have them'}"
+    yield f"crop {shown_size(crop)}, {'a' if divides else 'no'} multiple of the stride, {workload.stride}"
+    yield f"images {shown_size(image) if image else 'as their files have them'}"
+    yield f"labels {shown_size(label) if label else 'as their files have them'}"
     if isinstance(workload.evaluation, Sliding):
-        yield f"scored in windows of {_by(workload.evaluation.window)}"
-
-
-def _by(size: tuple[int, int]) -> str:
-    return f"{size[0]}×{size[1]}"
+        yield f"scored in windows of {shown_size(workload.evaluation.window)}"
 
 
 def built(workload: Workload, data: Path | None, executor: Executor, watcher: Watcher) -> Iterator[Finding]:
@@ -76,7 +72,5 @@ def teacher(name: str, path: Path, workload: Workload) -> Finding:
 
 
 def _shipped(path: Path, workload: Workload) -> str:
-    if workload.teacher.checkpoint is not None:
-        raise BadInput(f"{path}: teacher: found weights beside the file and a checkpoint: expected one of the two")
     file = find_teacher(path.stem, path, workload, "")
     return f"{workload.teacher.weights}, SHA-256 as expected, mIoU {100 * file.miou:.1f} %"

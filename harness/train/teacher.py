@@ -15,6 +15,7 @@ from harness.ledger.method import student_alone
 from harness.ledger.spec import TeacherSpec
 from harness.ledger.teacher import checkpoint_sha256, teacher_recipe, teacher_weights
 from harness.ledger.workload import Workload
+from harness.segmentation.backbones import weights_sha256
 from harness.segmentation.checkpoints import take
 from harness.segmentation.data import content_sha256, load
 from harness.segmentation.evaluate import EVALUATION_BATCH, evaluate, scores
@@ -26,7 +27,7 @@ from harness.train.heartbeat import Heartbeat
 from harness.train.loop import spend
 from harness.train.pace import IterationsPace
 from harness.train.streams import batches_of, generator, seeded, stream_seed
-from harness.train.trainee import Trainee, compile_networks, place, prepare
+from harness.train.trainee import Trainee, compile_networks, held_to, place, prepare
 
 
 def main(spec_path: Path, out: Path, heartbeat: Heartbeat) -> int:
@@ -39,14 +40,16 @@ def main(spec_path: Path, out: Path, heartbeat: Heartbeat) -> int:
     data = Path(spec.data) if spec.data else None
     heartbeat.enter("data")
     weights = teacher_weights(teacher_recipe(workload, content_sha256(workload, data)))
-    taken_from = None
+    taken_from = backbone = None
     if spec.checkpoint is not None:
         heartbeat.enter("building")
         taken_from = checkpoint_sha256(Path(spec.checkpoint), workload)
         network = take(workload, Path(spec.checkpoint))
         place(workload, device, network)
     else:
-        network = train(workload, data, device, heartbeat).student
+        heartbeat.enter("backbone")
+        backbone = weights_sha256(workload.teacher.network)
+        network = train(workload, data, device, heartbeat, backbone).student
     sha256 = save_weights(network, weights, getattr(torch, workload.teacher.training.stored_as))
     load_weights(network, weights, sha256)  # what is scored is what is stored, rounded as it may be
     heartbeat.enter("data")
@@ -60,6 +63,7 @@ def main(spec_path: Path, out: Path, heartbeat: Heartbeat) -> int:
         class_iou=found.class_iou,
         iterations=workload.teacher.training.iterations if taken_from is None else None,
         taken_from=taken_from,
+        backbone_sha256=backbone,
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         device=device_class(spec.device, workload.threads, workload.engine.precision).label,
         wall_seconds=time.perf_counter() - began,
@@ -70,8 +74,10 @@ def main(spec_path: Path, out: Path, heartbeat: Heartbeat) -> int:
     return 0
 
 
-def train(workload: Workload, data: Path | None, device: torch.device, heartbeat: Heartbeat) -> Trainee:
-    """The teacher's network after its recipe's iterations."""
+def train(
+    workload: Workload, data: Path | None, device: torch.device, heartbeat: Heartbeat, backbone: str | None
+) -> Trainee:
+    """The teacher's network after its recipe's iterations, begun from the backbone's file of that digest if any."""
     recipe = workload.teacher.training
     alone = workload.model_copy(
         update={
@@ -80,10 +86,11 @@ def train(workload: Workload, data: Path | None, device: torch.device, heartbeat
             )
         }
     )
+    heartbeat.enter("data")
     split = load(alone, data, "train")
     heartbeat.enter("building")
     with seeded(recipe.seed, "student"):
-        network = build(alone.teacher.network, len(alone.classes), alone.stride)
+        network = build(held_to(alone.teacher.network, backbone), len(alone.classes), alone.stride)
     network.train()
     distiller = Distiller(
         student_alone(),

@@ -11,12 +11,13 @@ from harness.ledger.files import read, write
 from harness.ledger.findings import Looked, WorkloadReport
 from harness.ledger.networks import LightNetwork, Network, Pretrainable, untrained
 from harness.ledger.spec import WorkloadSpec
-from harness.ledger.workload import Sliding, Workload
-from harness.segmentation.backbones import weights_file, weights_places
+from harness.ledger.workload import Sliding, Workload, shown_size
+from harness.segmentation.backbones import weights_file, weights_places, weights_there
 from harness.segmentation.data import SPLITS
 from harness.segmentation.layouts import listing
 from harness.segmentation.networks import build
 from harness.segmentation.staged import Staged
+from harness.segmentation.states import read_state
 from harness.train.heartbeat import Heartbeat
 
 LOGITS = frozenset({"logits"})
@@ -45,13 +46,21 @@ def first_weights(side: str, network: Network) -> Iterator[Looked]:
     """Where a pretrained backbone's weights are, without downloading any."""
     if not (isinstance(network, Pretrainable) and network.pretrained):
         return
-    what, tag = f"{side}'s backbone", network.backbone
-    places = weights_places(tag)
-    if any(place.exists() for place in places):
-        yield look(what, lambda: str(weights_file(tag, network.backbone_sha256)))
-    else:
-        found = f"{tag} is looked for at its hub when it is needed; without a network put it at {places[0]}"
+    what, tag, digest = f"{side}'s backbone", network.backbone, network.backbone_sha256
+    if not weights_there(tag):
+        place = weights_places(tag)[0]
+        found = f"{tag} is looked for at its hub when it is needed; without a network put it at {place}"
         yield Looked(what=what, found=found, good=False)
+    elif digest is not None:
+        yield look(what, lambda: str(weights_file(tag, digest)))
+    else:  # What of them the network needs is known when it is built.
+        yield look(what, lambda: opened(weights_file(tag))).model_copy(update={"good": False})
+
+
+def opened(path: Path) -> str:
+    """How many tensors a file holds; BadInput when it cannot be read."""
+    tensors = len(read_state(path))
+    return f"{path}: {tensors} tensors, not held against the network as the workload names no backbone_sha256"
 
 
 def look(what: str, question: Callable[[], str]) -> Looked:
@@ -91,10 +100,13 @@ def fits(network: Staged, stride: int, size: tuple[int, int], what: str) -> str:
     try:
         found = network.sizes(size, LOGITS)["logits"]
     except RuntimeError as error:
-        raise BadInput(f"{what} {by(size)}: too small for this network: {str(error).splitlines()[0]}") from error
+        raise BadInput(
+            f"{what} {shown_size(size)}: too small for this network: {str(error).splitlines()[0]}"
+        ) from error
     if found != expected:
-        raise BadInput(f"{what} {by(size)}: the logits are {by(found)}, stride {stride} means {by(expected)}")
-    return f"{what} {by(size)} to logits {by(found)}"
+        wanted = f"stride {stride} means {shown_size(expected)}"
+        raise BadInput(f"{what} {shown_size(size)}: the logits are {shown_size(found)}, {wanted}")
+    return f"{what} {shown_size(size)} to logits {shown_size(found)}"
 
 
 def named(network: Network) -> str:
@@ -102,11 +114,6 @@ def named(network: Network) -> str:
     if isinstance(network, LightNetwork):
         return f"light {'-'.join(map(str, network.widths))}"
     return f"{network.architecture} {network.backbone}"
-
-
-def by(size: tuple[int, ...]) -> str:
-    """`360×480`."""
-    return "×".join(map(str, size))
 
 
 def data_set(workload: Workload, data: Path | None) -> Iterator[Looked]:

@@ -2,7 +2,9 @@
 
 import hashlib
 import os
+import re
 import stat
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -24,6 +26,8 @@ from harness.ledger.files import (
     write,
     write_bytes,
 )
+from harness.ledger.networks import PspNetwork
+from harness.ledger.workload import Checkpoint, Workload
 
 
 class Point(Value):
@@ -170,6 +174,29 @@ def test_a_complaint_knows_the_limits_of_a_number():
     """`at least 0`, not `greater than or equal to`."""
     fault = {"type": "greater_than_equal", "loc": ("x",), "msg": "", "input": -1, "ctx": {"ge": 0.0}}
     assert complaint(fault) == "found -1: expected at least 0"
+
+
+@pytest.mark.parametrize(
+    ("model", "key", "wanted"),
+    [
+        (Checkpoint, "sha256", "64 lower-case hexadecimal digits"),
+        (PspNetwork, "backbone_sha256", "8 to 64 lower-case hexadecimal digits"),
+        (Workload, "dataset", "lower-case letters, digits and _"),
+    ],
+)
+def test_a_pattern_is_told_in_words(model, key, wanted):
+    """Nobody has to read `^[0-9a-f]{64}$`."""
+    with pytest.raises(ValidationError) as caught:
+        model.model_validate({key: "Ab-1"})
+    (fault,) = (each for each in caught.value.errors() if each["loc"] == (key,))
+    assert complaint(fault) == f'found "Ab-1": expected {wanted}'
+
+
+def test_every_pattern_of_the_ledger_has_words():
+    """A new one needs some."""
+    rooms = Path(files.__file__).parent.glob("*.py")
+    written = {found for room in rooms for found in re.findall(r'pattern="([^"]*)"', room.read_text())}
+    assert written == set(files.PATTERNS)
 
 
 def test_a_digest_is_of_the_parts_and_not_of_their_sum():

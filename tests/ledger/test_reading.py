@@ -305,6 +305,10 @@ KNOWN = "known are title, count, scale, bright, size, figure, at, with"
             "title: t\nat: {lft: low, right: high}\n",
             "drawing.yaml:2: at.lft: unknown key (did you mean 'left'?): known are left, right",
         ),
+        (
+            "title: t\nfigure: {shape: circle, radius: 1, side: 2}\n",
+            "drawing.yaml:2: figure.side: unknown key: known are shape, radius",
+        ),
     ],
 )
 def test_an_unknown_key_is_told_with_those_that_stand_beside_it(complaint, text, message):

@@ -1,13 +1,16 @@
 """Which file is the teacher, and whether it is the one that is meant."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from harness.ledger.datasets import FoldersData, FolderSplit, HeldOut
 from harness.ledger.errors import BadInput
-from harness.ledger.files import file_sha256, read, write
+from harness.ledger.files import Value, file_sha256, read, write
 from harness.ledger.findings import TeacherCard
+from harness.ledger.networks import PspNetwork
 from harness.ledger.teacher import checkpoint_sha256, find_teacher, is_weak, teacher_recipe, teacher_weights
 from harness.ledger.workload import Checkpoint, Sliding, Workload, read_workload, workload_path
 from tests.factories import ground, workload
@@ -58,17 +61,115 @@ def test_a_file_that_changed_is_not_the_teacher(trained: tuple[Workload, Path]):
         find_teacher("mine", Path("mine.yaml"), held, DATA)
 
 
-def test_the_recipe_knows_what_makes_a_teacher_and_nothing_else():
-    """The student's network and learning rate are no part of it; the teacher's iterations and the crop are."""
-    held = workload()
-    student = held.student.model_copy(update={"decoder": 99})
-    rate = held.training.model_copy(update={"learning_rate": 0.3})
-    training = held.teacher.training.model_copy(update={"iterations": 7})
-    crop = held.augmentation.model_copy(update={"crop": (32, 32)})
+FILED = FoldersData(
+    reader="folders",
+    train=FolderSplit(count=4, images="train", labels="trainannot"),
+    tune=HeldOut(count=2, every=2),
+    score=FolderSplit(count=2, images="test", labels="testannot"),
+    unlabelled=(4,),
+)
+PSP = PspNetwork(
+    architecture="pspnet", backbone="resnet101.tv_in1k", pretrained=True, decoder=8, dropout=0.1, auxiliary=True
+)
+TAKEN = Checkpoint(sha256="1" * 64, url="https://example.org/teacher.pth")
+
+WHAT_IT_IS_CALLED = {"title", "standing", "caveat", "pictures", "measured"}
+WHERE_IT_RUNS = {"threads", "engine.channels_last", "engine.compile"}
+THE_FILES = {  # their content counts, by its digest
+    "data.reader", "data.train.count", "data.train.images", "data.train.labels", "data.tune.count", "data.tune.every",
+    "data.score.count", "data.score.images", "data.score.labels",
+}  # fmt: skip
+THE_STUDENT = {
+    "student.widths", "student.blocks", "student.decoder", "student.dropout", "training.batch",
+    "training.learning_rate", "training.recipe_epochs",
+}  # fmt: skip
+WHAT_CAME_OUT = {"teacher.weights", "teacher.sha256", "teacher.miou", "teacher.band"}
+NEVER_COUNTS = WHAT_IT_IS_CALLED | WHERE_IT_RUNS | THE_FILES | THE_STUDENT | WHAT_CAME_OUT
+DOES_NOT_COUNT_WHERE_IT_IS_TAKEN = {
+    "teacher.checkpoint.url", "teacher.network.pretrained", "teacher.network.backbone_sha256",
+    "teacher.training.iterations", "teacher.training.batch", "teacher.training.learning_rate", "teacher.training.seed",
+    "training.optimizer", "training.floor", "training.momentum", "training.weight_decay", "training.power",
+    "training.auxiliary_weight", "augmentation.scale", "augmentation.crop", "augmentation.flip",
+    "augmentation.photometric",
+}  # fmt: skip
+THE_ONLY_ONE = {"student.architecture", "teacher.network.architecture", "teacher.network.norm", "evaluation.mode"}
+"""Fields that cannot have another value where the rest stays."""
+ANOTHER: dict[str, object] = {
+    "standing": "benchmark", "pictures": "private", "data.reader": "segnet", "data.label_values": (3, 2, 1, 0),
+    "engine.precision": "bfloat16", "teacher.network.stem": "3x3", "teacher.network.backbone_sha256": "0" * 8,
+    "teacher.training.stored_as": "float16", "teacher.checkpoint": TAKEN, "teacher.checkpoint.left_out": ("head.",),
+    "training.optimizer": "adamw",
+}  # fmt: skip
+"""Other values of the fields in which not every value of the type will do."""
+
+
+def fields(value: Value, place: str = "") -> Iterator[tuple[str, object]]:
+    """Every field at the bottom of a value, `teacher.training.seed`, with what it holds."""
+    for name in type(value).model_fields:
+        held = getattr(value, name)
+        if isinstance(held, Value):
+            yield from fields(held, f"{place}{name}.")
+        else:
+            yield f"{place}{name}", held
+
+
+def another(held: object) -> object:
+    """Something else of the same type."""
+    match held:
+        case bool():
+            return not held
+        case int() | float():
+            return held + 1
+        case str():
+            return f"{held}x"
+        case dict():
+            return {**held, "one": "more"}
+        case tuple():
+            return another(held[0]), *held[1:]
+    raise AssertionError(f"ANOTHER has to say what else than {held!r}")
+
+
+def with_field(value: Value, place: str, new: object) -> Value:
+    """The value, one of its fields changed."""
+    name, _, rest = place.partition(".")
+    return value.model_copy(update={name: with_field(getattr(value, name), rest, new) if rest else new})
+
+
+def without_influence(held: Workload) -> set[str]:
+    """The fields that can be changed and leave the teacher's recipe as it is."""
     recipe = teacher_recipe(held, DATA)
-    assert teacher_recipe(held.model_copy(update={"student": student, "training": rate}), DATA) == recipe
-    assert teacher_recipe(with_teacher(training=training), DATA) != recipe
-    assert teacher_recipe(held.model_copy(update={"augmentation": crop}), DATA) != recipe
+    others = {
+        place: with_field(held, place, ANOTHER[place] if place in ANOTHER else another(found))
+        for place, found in fields(held)
+        if place not in THE_ONLY_ONE
+    }
+    return {place for place, other in others.items() if teacher_recipe(other, DATA) == recipe}
+
+
+def of_files(checkpoint: Checkpoint | None) -> Workload:
+    """A workload that has something of everything."""
+    evaluation = Sliding(mode="sliding", window=(32, 32), step=(16, 16))
+    return with_teacher(network=PSP, weights="t.safetensors", sha256=DATA, miou=0.5, checkpoint=checkpoint).model_copy(
+        update={"data": FILED, "evaluation": evaluation}
+    )
+
+
+def test_every_field_counts_for_a_trained_teacher_but_those_of_a_written_list():
+    """What else labels mean is another teacher, another student is not; a new field must find its place here."""
+    assert without_influence(of_files(None)) == NEVER_COUNTS
+
+
+def test_of_a_taken_teacher_nothing_counts_that_only_training_needs():
+    """What was taken decides; how its weights are stored does so too."""
+    assert without_influence(of_files(TAKEN)) == NEVER_COUNTS | DOES_NOT_COUNT_WHERE_IT_IS_TAKEN
+
+
+def test_label_values_written_out_or_in_another_order_are_the_same_labels():
+    """Null means 0, 1, 2, …; which values mean nothing is a set."""
+    plain = FILED.model_copy(update={"unlabelled": (4, 5)})
+    written = plain.model_copy(update={"label_values": (0, 1, 2, 3), "unlabelled": (5, 4, 4)})
+    one, other = (workload(data=data) for data in (plain, written))
+    assert teacher_recipe(one, DATA) == teacher_recipe(other, DATA)
 
 
 def test_a_shipped_teacher_must_be_the_one_its_workload_names(tmp_path: Path):
@@ -167,11 +268,11 @@ def test_a_checkpoint_that_is_not_there_is_asked_for(tmp_path: Path):
 
 
 def test_a_card_written_before_teachers_were_taken_is_still_read(tmp_path: Path):
-    """It says nothing of a checkpoint, and means that there was none."""
+    """It says nothing of a checkpoint, and means that there was none; of a backbone it does not know."""
     old = {
         "format": 1, "recipe": "r", "sha256": "1" * 64, "miou": 0.5, "class_iou": [0.5], "iterations": 20,
         "parameters": 1, "device": "cpu", "wall_seconds": 1.0, "made": "2026-01-01T00:00:00+00:00",
     }  # fmt: skip
     (tmp_path / "r.json").write_text(json.dumps(old))
     card = read(tmp_path / "r.json", TeacherCard)
-    assert (card.iterations, card.taken_from) == (20, None)
+    assert (card.iterations, card.taken_from, card.backbone_sha256) == (20, None, None)

@@ -7,7 +7,14 @@ import pytest
 from harness.ledger import workload as module
 from harness.ledger.errors import BadInput
 from harness.ledger.networks import PspNetwork
-from harness.ledger.workload import read_workload, shipped_workloads, workload_digest, workload_path
+from harness.ledger.workload import (
+    Checkpoint,
+    read_workload,
+    shipped_workloads,
+    shown_size,
+    workload_digest,
+    workload_path,
+)
 from tests import factories
 
 TEXT = """title: Two classes
@@ -172,6 +179,20 @@ def test_a_digest_changes_with_what_decides_results(write):
     assert len(digests) == 5
 
 
+def test_an_address_that_is_corrected_splits_no_track():
+    """What the checkpoint is decides, not where it is to be had; without one the content is as it always was."""
+    held = factories.workload()
+    prose = {"title", "standing", "caveat", "pictures", "measured"}
+    assert held.content == held.model_dump_json(exclude=prose)
+
+    def taken(sha256: str, url: str | None) -> str:
+        checkpoint = Checkpoint(sha256=sha256, url=url)
+        return held.model_copy(update={"teacher": held.teacher.model_copy(update={"checkpoint": checkpoint})}).content
+
+    assert taken("1" * 64, "https://example.org/old") == taken("1" * 64, "https://example.org/new")
+    assert len({held.content, taken("1" * 64, None), taken("2" * 64, None)}) == 3
+
+
 def test_a_digest_keeps_to_what_decides_results():
     """Prose, and facts measured later, part no track."""
     plain = factories.workload()
@@ -250,10 +271,27 @@ FILED = """data:
         ("unlabelled: [0]", "unlabelled: [256]", "mine.yaml:13: data.unlabelled[0]: found 256: expected at most 255"),
         ("every: 2", "every: 1", "mine.yaml:10: data.tune.every: found 1: expected at least 2"),
         (
+            "count: 5, every: 2",
+            "count: 3, every: 4",
+            "mine.yaml:10: data.tune.count: found 3: expected 2, 1 in 4 of the 10 of train",
+        ),
+        ("count: 5, every: 2", "count: 2, every: 4", None),
+        (
+            "count: 5, every: 2",
+            "count: 1, every: 11",
+            "mine.yaml:10: data.tune.every: found 11: expected at most 10, the images of train",
+        ),
+        (
             "threads: 1",
             "threads: 1\nevaluation: {mode: sliding, window: [8, 8], step: [4, 9]}",
             "mine.yaml:37: evaluation.step: found [4, 9]: expected no more than the window, [8, 8]",
         ),
+        (
+            "threads: 1",
+            "threads: 1\nevaluation: {mode: sliding, window: [64, 129], step: [64, 64]}",
+            "mine.yaml:37: evaluation.window: found [64, 129]: expected no more than image_size, [64, 128]",
+        ),
+        ("threads: 1", "threads: 1\nevaluation: {mode: sliding, window: [64, 128], step: [64, 64]}", None),
     ],
 )
 def test_labels_and_sizes_fit_each_other(write, old, new, message):
@@ -269,6 +307,83 @@ def test_labels_and_sizes_fit_each_other(write, old, new, message):
     with pytest.raises(BadInput) as caught:
         read_workload(path)
     assert message in str(caught.value)
+
+
+def test_a_window_may_be_larger_than_images_of_which_nobody_knows_the_size(write):
+    path = write(TEXT[TEXT.index("data:") : TEXT.index("mean:")], f"{FILED}image_size: null\nlabel_size: null\n")
+    path.write_text(f"{path.read_text()}evaluation: {{mode: sliding, window: [512, 512], step: [9, 9]}}\n")
+    assert read_workload(path).evaluation.window == (512, 512)
+
+
+@pytest.mark.parametrize(
+    ("student", "teacher", "floor", "above"),
+    [
+        ("5e-2", "1e-2", "1e-2", None),
+        ("5e-2", "1e-1", "6e-2", "training.learning_rate, 0.05"),
+        ("5e-2", "1e-2", "2e-2", "teacher.training.learning_rate, 0.01"),
+    ],
+)
+def test_the_floor_is_below_the_learning_rate_of_either_network(write, student, teacher, floor, above):
+    """The teacher's ends on the same."""
+    path = write("batch: 4, learning_rate: 5e-2", f"batch: 4, learning_rate: {teacher}")
+    path.write_text(path.read_text().replace("  momentum", f"  floor: {floor}\n  momentum"))
+    if above is None:
+        assert read_workload(path).training.floor == float(floor)
+        return
+    with pytest.raises(BadInput) as caught:
+        read_workload(path)
+    found = str(caught.value).removeprefix(f"{path}:29: training.floor: ")
+    assert found == f"found {float(floor):g}: expected at most {above}"
+
+
+def test_weights_and_a_checkpoint_are_one_too_many(write):
+    """Nobody knows which of the two the teacher would be; either alone is well."""
+    checkpoint = f"checkpoint: {{sha256: '{'1' * 64}'}}"
+    assert read_workload(write("  band:", f"  {checkpoint}\n  band:")).teacher.checkpoint.sha256 == "1" * 64
+    path = write("weights: null", f"weights: t.safetensors\n  {checkpoint}")
+    with pytest.raises(BadInput) as caught:
+        read_workload(path)
+    assert str(caught.value) == (
+        f"{path}:22: teacher.checkpoint: found one beside teacher.weights, 't.safetensors': expected one of the two"
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "threads: 1",
+            "threads: 1\nevaluation: {mode: whole, window: [8, 8]}",
+            "mine.yaml:35: evaluation.window: unknown key: known are mode",
+        ),
+        (
+            "auxiliary: true",
+            "auxiliary: true, rates: [6, 12, 18]",
+            "mine.yaml:20: teacher.network.rates: unknown key: known are backbone, pretrained, backbone_sha256, stem, "
+            "norm, decoder, dropout, auxiliary, architecture",
+        ),
+        (
+            "tune: {count: 4, seed: 2}",
+            "tune: {count: 4, seed: 2, every: 2}",
+            "mine.yaml:10: data.tune.every: unknown key: known are count, seed",
+        ),
+        (
+            "decoder: 16",
+            "decoder: 16, pretrained: true, auxiliary: false, norm: batch",
+            "mine.yaml:18: student.pretrained: unknown key: known are architecture, widths, blocks, decoder, dropout",
+        ),
+    ],
+)
+def test_a_key_of_another_member_of_a_union_is_answered_with_the_chosen_ones(write, tmp_path, old, new, message):
+    """However many of the keys would fit the other."""
+    with pytest.raises(BadInput) as caught:
+        read_workload(write(old, new))
+    assert str(caught.value).replace(f"{tmp_path}/", "") == message
+
+
+@pytest.mark.parametrize(("size", "text"), [((360, 480), "360×480"), ((8,), "8")])
+def test_a_size_is_shown_with_a_cross(size, text):
+    assert shown_size(size) == text
 
 
 def test_the_reader_of_older_records_is_that_of_folders(write):

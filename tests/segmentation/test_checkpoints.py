@@ -2,8 +2,10 @@
 
 import os
 import pickle
+import warnings
 import zipfile
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -222,6 +224,42 @@ def test_a_half_written_file_is_refused(tmp_path: Path):
 def test_what_is_no_state_dict_is_refused(tmp_path: Path, found: object, said: str):
     """What it is, and what was expected."""
     assert complaint(saved(tmp_path, found), None) == said
+
+
+@pytest.mark.parametrize("level", ["state_dict", "model"])
+def test_a_state_dict_that_holds_itself_is_refused(tmp_path: Path, level: str):
+    """There is no end to it, but there is to the levels that are looked through."""
+    endless: dict[str, object] = {}
+    endless[level] = endless
+    assert complaint(saved(tmp_path, endless), None) == f'"{level}": found dict: expected a tensor by its name'
+
+
+def quantized() -> Tensor:
+    """Eight bits a number, with a scale beside them."""
+    with warnings.catch_warnings(action="ignore"):
+        return torch.quantize_per_tensor(torch.zeros(2), 0.1, 0, torch.quint8)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "kind"),
+    [
+        (lambda: torch.zeros(2).to_sparse(), "sparse (sparse_coo)"),
+        (lambda: torch.zeros(2, device="meta"), "on the device meta"),
+        (lambda: torch.zeros(2, dtype=torch.complex64), "complex"),
+        (quantized, "quantized"),
+    ],
+)
+def test_a_tensor_that_is_not_plain_is_refused(tmp_path: Path, tensor: Callable[[], Tensor], kind: str):
+    """It has the right name and the right shape, and would fail somewhere later."""
+    path = saved(tmp_path, theirs() | {"head.cls.bias": tensor()})
+    assert complaint(path, named()) == (f'"head.cls.bias": found a tensor that is {kind}: expected plain real numbers')
+
+
+def test_a_tensor_that_is_not_plain_is_refused_in_safetensors(tmp_path: Path):
+    """Of the odd kinds they know the complex numbers."""
+    path = tmp_path / "teacher.safetensors"
+    save_file(theirs() | {"head.cls.bias": torch.zeros(2, dtype=torch.complex64)}, path)
+    assert complaint(path, named()).startswith('"head.cls.bias": found a tensor that is complex')
 
 
 def test_another_kind_of_file_is_refused(tmp_path: Path):

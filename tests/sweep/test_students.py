@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -110,8 +111,9 @@ def test_a_misspelt_run_is_answered_with_the_nearest(tmp_path: Path):
         BadInput, match=re.escape("'streest-kd' in ") + ".*" + re.escape("(did you mean 'streets-kd'?)")
     ):
         find_record(tmp_path, "streest-kd")
-    with pytest.raises(BadInput, match="no run ''"):
+    with pytest.raises(BadInput) as refused:
         find_record(tmp_path, "")
+    assert str(refused.value) == f"RUN: no run '' in {tmp_path / 'runs'}: expected its name, KEY.ATTEMPT"
 
 
 def test_a_folder_without_records_is_said_to_have_none(tmp_path: Path):
@@ -150,6 +152,48 @@ def test_a_misspelt_file_is_answered_with_the_nearest_beside_it(tmp_path: Path):
     (tmp_path / "student.safetensors").write_bytes(b"")
     with pytest.raises(BadInput, match=re.escape("no such file (did you mean 'student.safetensors'?)")):
         student_of_file(tmp_path / "studnet.safetensors", "streets")
+
+
+def test_a_folder_with_the_name_of_a_file_is_called_one(tmp_path: Path):
+    """And is not its own nearest name; nor is a link to nowhere."""
+    (tmp_path / "mine.safetensors").mkdir()
+    with pytest.raises(BadInput, match=r"mine.safetensors: found a folder: expected a file of weights$"):
+        student_of_file(tmp_path / "mine.safetensors", "streets")
+    (tmp_path / "gone.safetensors").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(BadInput, match=r"gone.safetensors: no such file$"):
+        student_of_file(tmp_path / "gone.safetensors", "streets")
+
+
+def test_a_file_of_another_kind_is_no_run(place: Path, tmp_path: Path):
+    """Nobody looks for a run of that name."""
+    (tmp_path / "good.pth").write_bytes(b"weights")
+    with pytest.raises(BadInput) as refused:
+        student_of_run(place / "results", str(tmp_path / "good.pth"), "streets")
+    assert str(refused.value) == (
+        f"RUN|FILE: {tmp_path / 'good.pth'}: found a file of kind '.pth': expected .safetensors, or a run"
+    )
+
+
+@pytest.mark.parametrize(
+    ("ending", "why"),
+    [
+        (lambda whole: b"import os\n", "header too large"),
+        (lambda whole: b"", "header too small"),
+        (lambda whole: whole[:-1], "incomplete metadata, file not fully covered"),
+        (lambda whole: whole + b"0", "incomplete metadata, file not fully covered"),
+    ],
+    ids=["foreign", "empty", "truncated", "longer"],
+)
+def test_a_file_that_is_no_whole_safetensors_is_refused_before_the_data_are_read(
+    place: Path, record: Record, tmp_path: Path, ending: Callable[[bytes], bytes], why: str
+):
+    """The header says how long it is; nothing of it is run."""
+    path = tmp_path / "mine.safetensors"
+    path.write_bytes(ending(weights(place, record).read_bytes()))
+    with pytest.raises(BadInput) as refused:
+        student_of_file(path, str(place / "tiny.yaml"))
+    assert str(refused.value).startswith(f"FILE: {path}: no whole .safetensors file: ")
+    assert str(refused.value).endswith(why)
 
 
 # Scoring
@@ -241,15 +285,15 @@ def test_weights_of_another_network_are_refused_on_one_line(place: Path, record:
     assert "\n" not in str(refused.value)
 
 
-def test_a_file_that_is_no_safetensors_is_refused(place: Path, tmp_path: Path):
-    """Whatever its name says: it is not run, nor is one read that is far too large."""
-    nonsense, huge = tmp_path / "nonsense.safetensors", tmp_path / "huge.safetensors"
-    nonsense.write_bytes(b"import os\n")
+def test_a_file_that_is_far_too_large_is_not_read(place: Path, tmp_path: Path):
+    """Though what its header says of it is true."""
+    huge, size = tmp_path / "huge.safetensors", 64 * 2**20
+    header = json.dumps({"a": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}).encode()
     with huge.open("wb") as file:
-        file.truncate(64 * 2**20)  # takes no room on the disk
-    for path, said in ((nonsense, "does not hold this network: "), (huge, "found 67,108,864 bytes: ")):
-        with pytest.raises(BadInput, match=re.escape(f"{path}: {said}")):
-            again(student_of_file(path, str(place / "tiny.yaml")))
+        file.write(len(header).to_bytes(8, "little") + header)
+        file.truncate(file.tell() + size)  # takes no room on the disk
+    with pytest.raises(BadInput, match=re.escape(f"{huge}: found {8 + len(header) + size:,} bytes: ")):
+        again(student_of_file(huge, str(place / "tiny.yaml")))
 
 
 def test_damaged_weights_are_neither_scored_nor_exported(place: Path, record: Record, tmp_path: Path):
@@ -310,6 +354,28 @@ def test_an_export_overwrites_nothing(record: Record, tmp_path: Path):
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["letter.txt"]
     assert (tmp_path / "file").read_text() == "plain"
     assert sorted(os.listdir(tmp_path)) == ["file", "mine"]
+
+
+def test_an_export_below_a_file_says_that_it_is_one(record: Record, tmp_path: Path):
+    """However deep."""
+    (tmp_path / "file").write_text("plain")
+    for out in (tmp_path / "file" / "sub", tmp_path / "file" / "sub" / "deeper"):
+        with pytest.raises(BadInput) as refused:
+            export(record, out)
+        assert str(refused.value) == f"--out: {out}: {tmp_path / 'file'} is a file: expected a folder, or nothing yet"
+
+
+def test_an_export_into_a_folder_that_may_not_be_looked_into_is_refused(
+    record: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Root may look into any, so that one is feigned."""
+
+    def refused(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    with pytest.raises(BadInput, match=re.escape(f"--out: {tmp_path}: ") + ".*Permission denied"):
+        export(record, tmp_path)
 
 
 @pytest.mark.parametrize("ends", [KeyboardInterrupt, OSError(28, "No space left on device")])

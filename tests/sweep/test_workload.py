@@ -76,12 +76,3 @@ def test_a_teacher_that_is_to_be_made_is_a_note_with_the_command():
     assert taken.found == (
         "taken from a checkpoint, SHA-256 111111111111…: `bench teacher --workload mine.yaml --from FILE`"
     )
-
-
-def test_weights_and_a_checkpoint_are_one_too_many():
-    """Nobody knows which of the two the teacher would be."""
-    both = teacher("mine.yaml", Path("mine.yaml"), taught(checkpoint=Checkpoint(sha256="1" * 64)))
-    assert both.mark == "missing"
-    assert both.remedy == (
-        "mine.yaml: teacher: found weights beside the file and a checkpoint: expected one of the two"
-    )

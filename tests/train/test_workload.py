@@ -4,6 +4,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from harness.ledger.errors import BadInput
 from harness.ledger.files import file_sha256, read, write
@@ -90,6 +92,25 @@ def test_weights_that_are_there_are_held_against_the_workloads_digest(tmp_path: 
     wrong = only(first_weights("student", PSP.model_copy(update={"backbone_sha256": "0" * 64})))
     assert (right.good, right.found) == (True, str(path))
     assert wrong.remedy.startswith(f"{path}: SHA-256 is ")
+
+
+def test_weights_that_nothing_is_known_of_are_opened_and_not_called_right(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Without a digest: a file of tensors is a note, a broken one is to be mended, a folder is no file."""
+    monkeypatch.setenv("SEGKD_CACHE", str(tmp_path))
+    path = tmp_path / "backbones" / "resnet18.tv_in1k.safetensors"
+    path.mkdir(parents=True)
+    assert only(first_weights("student", PSP)).found.endswith(f"put it at {path}")
+    path.rmdir()
+    save_file({"conv1.weight": torch.zeros(1), "bn1.weight": torch.zeros(1)}, path)
+    looked = only(first_weights("student", PSP))
+    assert (looked.good, looked.remedy) == (False, "")
+    assert looked.found.startswith(f"{path}: 2 tensors, not held against the network")
+    path.write_bytes(path.read_bytes()[:-1])
+    broken = only(first_weights("student", PSP))
+    assert (broken.good, broken.found) == (False, "not usable")
+    assert broken.remedy.startswith(f"{path}: no readable safetensors file: ")
 
 
 def test_a_teacher_that_is_not_trained_here_needs_no_backbone():
