@@ -14,6 +14,11 @@ from harness.ledger.status import PARENT
 
 POLL_SECONDS = 0.1
 
+KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
+"""glibc else gives the tensors of an iteration back to the system and asks for them anew in the next, unless a process
+happened to free something large before: what an iteration costs would hang on how its data were read.
+"""
+
 
 @dataclass(frozen=True)
 class _Process:
@@ -43,7 +48,7 @@ class Local:
         constant = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "TORCH_DISABLE_NATIVE_JIT": "1"}
         environment = {**os.environ, PARENT: str(os.getpid()), **constant}
         if job.device == "cpu":
-            environment["OMP_NUM_THREADS"] = str(job.threads)
+            environment |= {**KEEP_MEMORY, "OMP_NUM_THREADS": str(job.threads)}
         command = [sys.executable, "-P", "-m", "harness.train", job.verb, str(job.spec), str(job.out)]
         with job.log.open("ab") as log:
             popen = subprocess.Popen(

@@ -1,6 +1,8 @@
 """Real child processes, without the engine: a stand-in script is the door."""
 
 import os
+import platform
+import resource
 import sys
 import time
 from pathlib import Path
@@ -89,6 +91,21 @@ def test_a_cpu_job_has_its_threads_and_knows_its_sweep(python_as_engine):
     executor.submit(job)
     wait(executor)
     assert job.log.read_text() == f"1 {os.getpid()}\n"
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the limits are glibc's")
+def test_a_cpu_job_keeps_the_memory_that_it_frees(python_as_engine):
+    """Thirty times four pieces of 8 MiB: their pages are asked for once, not in every iteration."""
+    pages = 4 * 8 * 2**20 // resource.getpagesize()
+    job = python_as_engine(
+        "import resource\n"
+        "for _ in range(30): held = [b'x' * 2**23 for _ in range(4)]; del held\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)"
+    )
+    executor = Local(["cpu"])
+    executor.submit(job)
+    wait(executor)
+    assert int(job.log.read_text()) < 3 * pages
 
 
 def test_cancel_leaves_no_process(python_as_engine):
