@@ -1,6 +1,6 @@
 """What a workload says of its two networks."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeGuard
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
@@ -68,6 +68,11 @@ class SegformerNetwork(Value):
 
 Network = Annotated[LightNetwork | PspNetwork | DeepLabNetwork | SegformerNetwork, Field(discriminator="architecture")]
 Pretrainable = PspNetwork | DeepLabNetwork | SegformerNetwork
+
+
+def is_pretrained(network: Network) -> TypeGuard[Pretrainable]:
+    """Whether its backbone starts from published weights."""
+    return isinstance(network, Pretrainable) and network.pretrained
 
 
 def untrained(network: Network) -> Network:

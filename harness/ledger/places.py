@@ -6,6 +6,8 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
+from harness.ledger.errors import BadInput
+
 
 def cache() -> Path:
     """SEGKD_CACHE, or the user's cache folder: teachers, backbone weights, students."""
@@ -17,6 +19,15 @@ def probe(folder: Path) -> None:
     existing = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
     with tempfile.TemporaryDirectory(dir=existing, prefix=".probe-"):
         pass
+
+
+def must_be_writable(folder: Path) -> None:
+    """BadInput unless a folder of the cache can be written: found out before hours are spent on what it is to keep."""
+    try:
+        probe(folder)
+    except OSError as error:
+        mend = "set SEGKD_CACHE to a folder that can"
+        raise BadInput(f"{folder}: cannot be written: {error.strerror}: {mend}") from error
 
 
 def data(flag: Path | None) -> Path | None:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from harness.ledger import places
 from harness.ledger.errors import BadInput, nearest
 from harness.ledger.files import file_sha256
-from harness.ledger.networks import DilatedNetwork, Network, Pretrainable
+from harness.ledger.networks import DilatedNetwork, Network, is_pretrained
 from harness.segmentation.states import COUNTER, read_state
 
 STRIDE = 8
@@ -162,7 +162,7 @@ def must_hold(path: Path, found: dict[str, Tensor], wanted: dict[str, torch.Size
 
 def weights_sha256(network: Network) -> str | None:
     """The SHA-256 of the file of the backbone's weights, found or downloaded; None when the network starts anew."""
-    if not (isinstance(network, Pretrainable) and network.pretrained):
+    if not is_pretrained(network):
         return None
     if isinstance(network, DilatedNetwork):
         _check_tag(network.backbone, network.pretrained)

@@ -107,12 +107,7 @@ def told_teacher(mious: list[float], complaints: list[str]) -> str:
 
 def writable(folder: Path) -> str:
     """The folder, or BadInput."""
-    try:
-        places.probe(folder)
-    except OSError as error:
-        raise BadInput(
-            f"{folder} cannot be written ({error.strerror}): set SEGKD_CACHE to a folder that can"
-        ) from error
+    places.must_be_writable(folder)
     return str(folder)
 
 

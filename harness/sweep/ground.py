@@ -8,7 +8,7 @@ from harness.ledger.descriptor import must_be_as_planned
 from harness.ledger.device import device_class
 from harness.ledger.errors import BadInput
 from harness.ledger.findings import BackboneReport, DataReport
-from harness.ledger.networks import LightNetwork
+from harness.ledger.networks import is_pretrained
 from harness.ledger.plan import Plan
 from harness.ledger.spec import BackboneSpec, DataSpec, Ground
 from harness.ledger.teacher import find_teacher, must_be_the_teacher
@@ -80,7 +80,7 @@ def sound_data(workload: Workload, data: Path | None, executor: Executor, watche
 
 def backbone_of(workload: Workload, executor: Executor, watcher: Watcher) -> str | None:
     """The SHA-256 of what the student starts from; None where that is random weights."""
-    if isinstance(workload.student, LightNetwork) or not workload.student.pretrained:
+    if not is_pretrained(workload.student):
         return None
     spec, device = BackboneSpec(workload=workload), executor.free()[0]
     title = "finding the student's first weights"

@@ -56,7 +56,7 @@ def make(wanted: Wanted, given: str | None, folder: Path, executor: Executor, wa
     workload, name = wanted.workload, wanted.workload_name
     if given is None and workload.teacher.checkpoint is not None:
         raise BadInput(f"no teacher for {name} in the cache: {how_to_come_by(name, workload)}")
-    must_be_writable(folder)
+    places.must_be_writable(folder)
     spec = TeacherSpec(
         workload=workload,
         data=str(wanted.data) if wanted.data is not None else None,
@@ -65,12 +65,3 @@ def make(wanted: Wanted, given: str | None, folder: Path, executor: Executor, wa
     )
     title = "training" if given is None else "taking the checkpoint"
     return call(title, "teacher", spec, TeacherCard, wanted.device, workload.threads, executor, watcher)
-
-
-def must_be_writable(folder: Path) -> None:
-    """BadInput unless a teacher can be kept there: found out before it is trained for hours."""
-    try:
-        places.probe(folder)
-    except OSError as error:
-        mend = "set SEGKD_CACHE to a folder that can"
-        raise BadInput(f"{folder}: cannot be written: {error.strerror}: {mend}") from error

@@ -201,16 +201,14 @@ def compile_networks(trainee: Trainee, workload: Workload) -> None:
     images = torch.zeros(size, device=trainee.device).contiguous(memory_format=layout_of(workload))
     before = copy.deepcopy(student.state_dict())
     devices = [trainee.device] if trainee.device.type == "cuda" else []
+    for network in (student, *([teacher] if teacher is not None else [])):
+        network.compile_stages()
     with torch.random.fork_rng(devices=devices), trainee.precision():
-        for network, stages in ((student, distiller.student_stages), (teacher, distiller.teacher_stages)):
-            if network is not None and stages:
-                network.compile_stages()
         outputs = student(images, distiller.student_stages)
         torch.autograd.backward(sum(output.float().mean() for output in outputs.values()))
         trainee.taught(images, distiller.teacher_stages)
-        if distiller.needs_preparation:
-            with torch.no_grad():
-                student(images, distiller.preparation_stages[0])
+        with torch.no_grad():
+            student(images, distiller.preparation_stages[0])
     student.zero_grad(set_to_none=True)
     student.load_state_dict(before)
 

@@ -9,7 +9,7 @@ from harness.ledger.datasets import StreetsData
 from harness.ledger.errors import BadInput
 from harness.ledger.files import read, write
 from harness.ledger.findings import Looked, WorkloadReport
-from harness.ledger.networks import LightNetwork, Network, Pretrainable, untrained
+from harness.ledger.networks import LightNetwork, Network, is_pretrained, untrained
 from harness.ledger.spec import WorkloadSpec
 from harness.ledger.workload import Sliding, Workload, shown_size
 from harness.segmentation.backbones import weights_file, weights_places, weights_there
@@ -44,7 +44,7 @@ def networks(workload: Workload) -> Iterator[Looked]:
 
 def first_weights(side: str, network: Network) -> Iterator[Looked]:
     """Where a pretrained backbone's weights are, without downloading any."""
-    if not (isinstance(network, Pretrainable) and network.pretrained):
+    if not is_pretrained(network):
         return
     what, tag, digest = f"{side}'s backbone", network.backbone, network.backbone_sha256
     if not weights_there(tag):

@@ -24,7 +24,7 @@ from harness.ledger.descriptor import method_path, resolve_method
 from harness.ledger.device import device_class
 from harness.ledger.files import file_sha256
 from harness.ledger.method import ResolvedMethod
-from harness.ledger.networks import LightNetwork
+from harness.ledger.networks import untrained
 from harness.ledger.spec import Ground, TeacherFile
 from harness.ledger.workload import Workload, read_workload, workload_path
 from harness.segmentation.data import Split, load
@@ -66,22 +66,13 @@ class Speed:
 def workload_on(device: torch.device, name: str) -> Workload:
     """The workload without pretrained weights, as large as the files that are made for it."""
     found = read_workload(workload_path(name))
-    networks = {
-        "student": found.student if isinstance(found.student, LightNetwork) else random(found.student),
-        "teacher": found.teacher.model_copy(update={"network": random(found.teacher.network)}),
-    }
-    found = found.model_copy(update=networks)
+    teacher = found.teacher.model_copy(update={"network": untrained(found.teacher.network)})
+    found = found.model_copy(update={"student": untrained(found.student), "teacher": teacher})
     if found.data.reader != "cityscapes":
         return found
     counts = {"train": IMAGES, "tune": IMAGES // 10, "score": 1}
     splits = {split: getattr(found.data, split).model_copy(update={"count": n}) for split, n in counts.items()}
     return found.model_copy(update={"data": found.data.model_copy(update=splits)})
-
-
-def random(network: object) -> object:
-    """The network from random weights."""
-    plain = isinstance(network, LightNetwork)
-    return network if plain else network.model_copy(update={"pretrained": False, "backbone_sha256": None})
 
 
 def ground_of(workload: Workload, name: str, device: torch.device, folder: Path) -> Ground:

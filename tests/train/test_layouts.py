@@ -7,6 +7,7 @@ import torch
 
 from harness.ledger.datasets import Data
 from harness.ledger.descriptor import method_path, resolve_method
+from harness.ledger.networks import untrained
 from harness.ledger.workload import Sliding, Workload, read_workload, workload_path
 from harness.segmentation import data
 from harness.segmentation.evaluate import EVALUATION_BATCH, evaluate, scores
@@ -39,7 +40,7 @@ IN_BFLOAT16 = "cityscapes-segformer-b0"
 def small(name: str, layout: Data) -> Workload:
     """The workload on its tiny data set: its networks from random weights, the teacher as small as the student."""
     held = read_workload(workload_path(name))
-    student = held.student.model_copy(update={"pretrained": False, "backbone_sha256": None})
+    student = untrained(held.student)
     changes = {
         "data": layout,
         "student": student,
