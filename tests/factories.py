@@ -1,5 +1,6 @@
 """Small builders of what the ledger holds, for tests: one workload, one device class, a record in a line."""
 
+import re
 from pathlib import Path
 
 from harness.ledger.budget import Budget
@@ -10,6 +11,7 @@ from harness.ledger.endings import Ending, Mark
 from harness.ledger.files import sha256, write
 from harness.ledger.method import Family, ResolvedMethod, ResolvedTerm, Source, Tap
 from harness.ledger.networks import LightNetwork
+from harness.ledger.plan import RunKey
 from harness.ledger.record import Outcome, Record, Scores, Witness
 from harness.ledger.rules import RULES_VERSION
 from harness.ledger.spec import Ground, Pace, RunSpec, TeacherFile
@@ -127,6 +129,12 @@ def cost(ratio: float = 1.0, spread: float = 0.005, baseline_seconds: float = 0.
     )
 
 
+def key_of(on: Ground, of: ResolvedMethod, seed: int, budget: str, pace: Pace, scored_on: Split, rules: int) -> str:
+    """As a plan makes it; of other rules another, and of names that are no names a file's all the same."""
+    key = RunKey(on, of, seed, Budget.parse(budget), pace, scored_on).text
+    return key if rules == RULES_VERSION else f"{re.sub('[^a-z0-9]+', '-', key)}-{rules}"
+
+
 def spec(
     of: ResolvedMethod | None = None,
     *,
@@ -144,9 +152,8 @@ def spec(
 ) -> RunSpec:
     """One run: a method, a budget, a seed."""
     held, stands = of or method(), on or ground()
-    parts = (stands.workload_digest, held.digest, budget, pace, str(seed), stands.device_class.digest, str(rules))
     return RunSpec(
-        key=sha256(*parts)[:16],
+        key=key_of(stands, held, seed, budget, pace, scored_on, rules),
         attempt=attempt,
         ground=stands,
         method=held,

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from harness.ledger.files import read
+from harness.ledger.pictures import read_pictures, read_student
 from harness.ledger.record import Record
 from harness.score import load
 from tests.story import bench, tiny
@@ -83,6 +84,21 @@ def test_the_scores_follow_from_the_counts_beside_the_record(place: Path, record
         assert record.outcome.scores.miou == pytest.approx(iou.mean(), abs=1e-12)
 
 
+def test_the_page_has_pictures_to_show_of_every_run(place: Path, records: list[Record]):
+    """Three images, their labels and the teacher's word once; each student's beside; nothing else was left."""
+    (digest,) = {record.spec.ground.workload_digest for record in records}
+    scene = read_pictures(place / "results", digest)
+    assert scene is not None
+    assert [label.shape for label in scene.labels] == [(64, 128)] * 3
+    for record in records:
+        student = read_student(place / "results", record.spec.name)
+        assert student is not None
+        counts = np.load(place / "results" / "runs" / f"{record.spec.name}.npz", allow_pickle=False)
+        right = [(label == prediction).sum() for label, prediction in zip(scene.labels, student, strict=True)]
+        assert right == counts["intersections"][:3].sum(axis=1).tolist()
+    assert len(list((place / "results" / "pictures").iterdir())) == 7
+
+
 def test_the_students_weights_are_in_the_cache_and_known_by_digest(place: Path, records: list[Record]):
     """One safetensors a run, named by the SHA-256 that the record holds."""
     from harness.ledger.files import file_sha256
@@ -139,17 +155,19 @@ def test_status_counts_endings(place: Path):
 
 
 def test_a_plan_file_is_carried_out(place: Path):
-    """`bench plan --out`, then `bench run --plan`: the same run, in iterations pace to the letter."""
+    """`bench plan --out`, then `bench run --plan`: the same run, in iterations pace to the letter, and tracked."""
     flags = ("--workload", "tiny.yaml", "--methods", "kd", "--budget", "7 it", "--seeds", "1")
     planned = bench(
         place / "cache", "plan", *flags, "--results", "again", "--profile-time", "0.1s", "--out", "p.json", cwd=place
     )
     assert planned.returncode == 0, planned.stderr
-    run = bench(place / "cache", "run", "--plan", "p.json", "--results", "again", cwd=place)
+    tracked = ("--track", "tensorboard")
+    run = bench(place / "cache", "run", "--plan", "p.json", "--results", "again", *tracked, cwd=place)
     assert run.returncode == 0, run.stderr
     (path,) = (place / "again" / "runs").glob("*.json")
     outcome = read(path, Record).outcome
     assert (outcome.ending, outcome.iterations, outcome.replanned_iterations) == ("done", 7, None)
+    assert list((place / "again" / "tensorboard").glob("*/events.out.tfevents.*"))
 
 
 def test_iterations_pace_repeats_bit_by_bit(place: Path):
@@ -173,6 +191,7 @@ def test_iterations_pace_repeats_bit_by_bit(place: Path):
         (("--methods", "kd", "--budget", "1 lightyear"), "--budget: '1 lightyear' is no budget: expected 90s,"),
         (("--methods", "kd", "--budget", "0.0001s"), "--budget: '0.0001s' buys no iteration of kd: one costs "),
         (("--methods", "kd"), "--budget: missing: name what to run, for instance --budget 60s"),
+        (("--methods", "kd", "--budget", "1s", "--track", "tensorbord"), "--track: no tracker 'tensorbord' (did you "),
         (("--methods", "kd", "--budget", "1s", "--device", "gpu"), "--device: found 'gpu': expected cpu, or cuda:0"),
         (("--methods", "kd", "--budget", "1s", "--results", "/proc/no"), "--results: /proc/no: cannot be written: "),
         (("--methods", "broken.yaml", "--budget", "1s"), "terms[0].wieght: unknown key (did you mean 'weight'?)"),

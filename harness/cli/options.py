@@ -5,11 +5,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from harness.ledger.errors import BadInput
+from harness.ledger.errors import BadInput, nearest
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from harness.executors.local import Local
     from harness.ledger.budget import Budget as Parsed
+    from harness.ledger.spec import Extras
     from harness.sweep.story import Request
 
 FACTORS = (1e-6, 1e6)
@@ -20,7 +23,11 @@ Methods = Annotated[str, typer.Option(help="all, or names and paths to .yaml fil
 Budget = Annotated[
     str, typer.Option(help="What one run may spend: 90s, 8h, '40k it', '40k it of kd'; several, comma-separated.")
 ]
-Seeds = Annotated[int, typer.Option(min=1, help="3 means the seeds 0, 1 and 2.")]
+Seeds = Annotated[int | None, typer.Option(min=1, help="3, the default, means the seeds 0, 1 and 2.")]
+Seed = Annotated[
+    list[int] | None, typer.Option("--seed", min=0, help="This seed alone, instead of --seeds; may be given again.")
+]
+SEEDS = 3
 Pace = Annotated[
     Literal["iterations", "clock"] | None,
     typer.Option(help="Spend planned iterations (default on accelerators) or run by the clock (default on CPUs)."),
@@ -70,7 +77,7 @@ def request(
     workload: str,
     methods: str,
     budget: str,
-    seeds: int,
+    seeds: int | None,
     pace: Literal["iterations", "clock"] | None,
     device: str | None,
     data: Path | None,
@@ -78,6 +85,7 @@ def request(
     profile_time: str | None,
     remeasure: bool,
     weight_scale: str = "",
+    seed: "Sequence[int] | None" = None,
 ) -> "Request":
     """The options as a request."""
     from harness.sweep.story import Request
@@ -87,7 +95,7 @@ def request(
         workload=workload,
         methods=names(methods),
         budgets=budgets(budget),
-        seeds=range(seeds),
+        seeds=seeds_of(seeds, seed),
         pace=pace,
         device=devices[0],
         concurrency=len(devices),
@@ -97,6 +105,33 @@ def request(
         remeasure=remeasure,
         factors=factors(weight_scale),
     )
+
+
+def extras(track: str | None, keeps_pictures: bool) -> "Extras":
+    """What runs keep besides their records; BadInput, before anything is spent, for a tracker that cannot be had."""
+    from importlib.util import find_spec
+    from typing import get_args
+
+    from harness.ledger.spec import Extras, Tracker
+
+    known = get_args(Tracker)
+    if track is not None and track not in known:
+        raise BadInput(f"--track: no tracker {track!r}{nearest(track, known)}: known is {', '.join(known)}")
+    if track == "tensorboard" and find_spec("tensorboard") is None:
+        raise BadInput("--track: tensorboard is not installed: pip install 'segkd-bench[track]'")
+    return Extras.model_validate({"keeps_pictures": keeps_pictures, "track": track})
+
+
+def seeds_of(count: int | None, named: "Sequence[int] | None") -> "Sequence[int]":
+    """The first so many seeds, or those that were named; BadInput for both, and for one that is named twice."""
+    if not named:
+        return range(SEEDS if count is None else count)
+    if count is not None:
+        raise BadInput(f"--seed: found --seeds {count} too: expected one of the two")
+    if len(set(named)) < len(named):
+        twice = next(seed for seed in named if list(named).count(seed) > 1)
+        raise BadInput(f"--seed: {twice} is named twice")
+    return tuple(named)
 
 
 def names(text: str) -> list[str]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from harness.ledger.endings import Ending
     from harness.ledger.plan import Plan
     from harness.ledger.record import Record
-    from harness.ledger.spec import PlannedRun
+    from harness.ledger.spec import Extras, PlannedRun
 
 FAILED: "tuple[Ending, ...]" = ("failed", "diverged", "hung", "out_of_memory")
 """Endings after which the exit code is 3."""
@@ -27,7 +27,8 @@ def run(
     methods: options.Methods = "",
     budget: options.Budget = "",
     workload: options.Workload = "streets",
-    seeds: options.Seeds = 3,
+    seeds: options.Seeds = None,
+    seed: options.Seed = None,
     pace: options.Pace = None,
     device: options.Device = None,
     data: options.Data = None,
@@ -39,6 +40,12 @@ def run(
     remeasure: options.Remeasure = False,
     profile_time: options.ProfileTime = None,
     weight_scale: options.WeightScale = "",
+    track: Annotated[
+        str | None, typer.Option(help="tensorboard: learning curves while runs work, in RESULTS/tensorboard.")
+    ] = None,
+    pictures: Annotated[
+        bool, typer.Option("--pictures", help="Also keep pictures of a workload whose pictures are private.")
+    ] = False,
     yes: options.Yes = False,
 ) -> None:
     """Measure costs, plan iterations, give every method its budget, record. Run it again to go on after a stop."""
@@ -48,6 +55,7 @@ def run(
     from harness.sweep.ground import must_stand
     from harness.sweep.story import draw_up, on_this_host
 
+    extras = options.extras(track, pictures)
     executor = options.local(device)
     with Terminal() as terminal:
         if plan is not None:
@@ -55,24 +63,28 @@ def run(
                 raise BadInput(
                     "--plan: a plan names its methods and budgets: leave --methods, --budget and --weight-scale out"
                 )
+            if seeds is not None or seed:
+                raise BadInput("--plan: a plan names its seeds: leave --seeds and --seed out")
             drawn = must_stand(read(plan, Plan), data, options.slots(device)[0], executor, terminal)
             drawn = on_this_host(drawn, results, executor, terminal)
         else:
             must_name(methods, budget)
             asked = options.request(
-                workload, methods, budget, seeds, pace, device, data, results, profile_time, remeasure, weight_scale
-            )
+                workload, methods, budget, seeds, pace, device, data, results, profile_time, remeasure, weight_scale,
+                seed,
+            )  # fmt: skip
             drawn = draw_up(asked, executor, terminal)
     show_plan(drawn, len(options.slots(device)))
     confirm(drawn, len(options.slots(device)), yes)
-    tell(spend_plan(drawn, results, retry, executor), results)
+    tell(spend_plan(drawn, results, retry, executor, extras), results)
 
 
 def plan(
     methods: options.Methods = "",
     budget: options.Budget = "",
     workload: options.Workload = "streets",
-    seeds: options.Seeds = 3,
+    seeds: options.Seeds = None,
+    seed: options.Seed = None,
     pace: options.Pace = None,
     device: options.Device = None,
     data: options.Data = None,
@@ -90,7 +102,7 @@ def plan(
     must_name(methods, budget)
     executor = options.local(device)
     asked = options.request(
-        workload, methods, budget, seeds, pace, device, data, results, profile_time, remeasure, weight_scale
+        workload, methods, budget, seeds, pace, device, data, results, profile_time, remeasure, weight_scale, seed
     )
     with Terminal() as terminal:
         drawn = draw_up(asked, executor, terminal)
@@ -157,15 +169,19 @@ def must_name(methods: str, budget: str) -> None:
             raise BadInput(f"{flag}: missing: name what to run, for instance {flag} {example}")
 
 
-def spend_plan(plan: "Plan", results: Path, retry: bool, executor: "Local") -> "Sequence[Record]":
+def spend_plan(
+    plan: "Plan", results: Path, retry: bool, executor: "Local", extras: "Extras | None" = None
+) -> "Sequence[Record]":
     """The records of what was due; exit 130 when a person interrupts."""
     from harness.cli.console import Terminal
     from harness.ledger import places
+    from harness.ledger.spec import NO_EXTRAS
     from harness.sweep.story import carry_out
 
     with Terminal() as terminal:
         try:
-            return carry_out(plan, results, retry, executor, terminal, places.cache() / "students")
+            students = places.cache() / "students"
+            return carry_out(plan, results, retry, executor, terminal, students, extras or NO_EXTRAS)
         except KeyboardInterrupt:
             terminal.say("bench: interrupted; the same command goes on from here")
             raise typer.Exit(130) from None

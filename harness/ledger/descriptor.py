@@ -171,6 +171,7 @@ def resolve_method(path: Path, dataset: str, batch: int) -> ResolvedMethod:
         name=path.stem,
         title=method.title,
         family=method.family,
+        variant_of=method.variant_of,
         preparation_share=share,
         terms=terms,
         digest=method_digest(share, terms),

@@ -120,6 +120,8 @@ class ResolvedMethod(Value):
     name: str
     title: str
     family: Family
+    variant_of: str | None = None
+    """The method of which it is another form; null also in records that do not say."""
     preparation_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
     terms: tuple[ResolvedTerm, ...]
     digest: str

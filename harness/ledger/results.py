@@ -1,4 +1,7 @@
-"""The layout of a results folder: RESULTS/runs/KEY.ATTEMPT.json, and RESULTS/work/ for runs under way."""
+"""The layout of a results folder: RESULTS/runs/KEY.ATTEMPT.json, and RESULTS/work/ for runs under way.
+
+Beside them, for a person to look at: RESULTS/pictures/ and RESULTS/tensorboard/.
+"""
 
 import os
 import re
@@ -19,6 +22,12 @@ LOCKED = 75
 COUNTS = "counts.npz"
 """The per-image counts while they lie in a work folder."""
 
+SCENE = "scene.npz"
+"""A workload's pictures while they lie in a work folder."""
+
+PREDICTIONS = "predictions.npz"
+"""The student's predictions of the same pictures while they lie there."""
+
 OWNER = "owner.json"
 START_SLACK_SECONDS = 2.0
 """A process's start is told from the boot time, which a clock's step may move."""
@@ -37,6 +46,21 @@ def record_path(results: Path, name: str) -> Path:
 def counts_path(results: Path, name: str) -> Path:
     """The per-image intersections and unions of KEY.ATTEMPT."""
     return results / "runs" / f"{name}.npz"
+
+
+def scene_path(results: Path, workload_digest: str) -> Path:
+    """The first images of a workload's score split, their labels and what the teacher predicts."""
+    return results / "pictures" / f"{workload_digest}.npz"
+
+
+def predictions_path(results: Path, name: str) -> Path:
+    """What the student of KEY.ATTEMPT predicts of the same images."""
+    return results / "pictures" / f"{name}.npz"
+
+
+def tracking_folder(results: Path, name: str) -> Path:
+    """The learning curve of KEY.ATTEMPT as TensorBoard reads it."""
+    return results / "tensorboard" / name
 
 
 def work_folder(results: Path, name: str) -> Path:

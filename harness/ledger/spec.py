@@ -1,9 +1,9 @@
 """What goes into an engine: one frozen value a verb."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from harness.ledger.cost import Cost
 from harness.ledger.datasets import Split
@@ -14,6 +14,7 @@ from harness.ledger.method import ResolvedMethod
 from harness.ledger.workload import Workload
 
 Pace = Literal["iterations", "clock"]
+Tracker = Literal["tensorboard"]
 Verb = Literal["profile", "run", "check", "verify", "teacher", "data", "backbone", "evaluate", "workload"]
 
 
@@ -23,6 +24,8 @@ class TeacherFile(Value):
     path: str
     sha256: str
     miou: float
+    training_seconds: float | None = None
+    """What its own training took, which no run is charged for; null where nobody knows, and in older records."""
 
 
 class Ground(Value):
@@ -120,6 +123,23 @@ class CheckSpec(Value):
     """Whose weights are taken."""
 
 
+class Replay(Value):
+    """A run that is done again in iterations pace, as its record tells it: nothing is compared with the plan anew."""
+
+    run: str
+    """KEY.ATTEMPT of the run that is repeated."""
+    replanned_after: int | None
+    """The iteration after which that run changed its plan; null when it kept to it."""
+    replanned_iterations: int | None
+    """What it changed it to."""
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> Self:
+        if (self.replanned_after is None) != (self.replanned_iterations is None):
+            raise ValueError("replanned_after and replanned_iterations: expected both, or null for both")
+        return self
+
+
 class PlannedRun(Value):
     """A method, a budget, a seed, and what the budget buys."""
 
@@ -141,6 +161,20 @@ class PlannedRun(Value):
     """Null when it could not be measured."""
     marks: tuple[Mark, ...]
     """What the plan already knows against the run."""
+    replay: Replay | None = None
+    """Set where the run repeats another, as `bench results show --plan` writes it."""
+
+
+class Extras(Value):
+    """What a run keeps for a person to look at; it changes nothing of what is trained, and is in no key."""
+
+    keeps_pictures: bool = False
+    """Also those of a workload whose pictures are private."""
+    track: Tracker | None = None
+    """Who is told of the learning curve while the run works."""
+
+
+NO_EXTRAS = Extras()
 
 
 class RunSpec(PlannedRun):
@@ -153,6 +187,7 @@ class RunSpec(PlannedRun):
     students: str
     """The folder that keeps student.safetensors files."""
     rules: int
+    extras: Extras = NO_EXTRAS
 
     @property
     def name(self) -> str:

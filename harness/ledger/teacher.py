@@ -62,7 +62,12 @@ def find_teacher(name: str, path: Path, workload: Workload, data_sha256: str) ->
     card = cached_card(weights)
     if card is None:
         raise BadInput(f"no teacher for {name} in the cache ({weights.parent}): {how_to_come_by(name, workload)}")
-    return TeacherFile(path=str(weights), sha256=card.sha256, miou=card.miou)
+    return TeacherFile(
+        path=str(weights),
+        sha256=card.sha256,
+        miou=card.miou,
+        training_seconds=card.wall_seconds if card.taken_from is None else None,
+    )
 
 
 def how_to_come_by(name: str, workload: Workload) -> str:
@@ -110,7 +115,9 @@ def _shipped(path: Path, workload: Workload) -> TeacherFile:
     if not weights.exists():
         raise BadInput(f"{weights}: the teacher named in {path.name} is not there: put it back")
     must_be_the_teacher(weights, teacher.sha256, path.name)
-    return TeacherFile(path=str(weights), sha256=teacher.sha256, miou=teacher.miou)
+    return TeacherFile(
+        path=str(weights), sha256=teacher.sha256, miou=teacher.miou, training_seconds=workload.teacher_seconds
+    )
 
 
 def must_be_the_teacher(weights: Path, expected: str, where: str) -> None:

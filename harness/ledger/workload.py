@@ -4,7 +4,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from harness.ledger.datasets import Data, HeldOut, StreetsData, values_of
 from harness.ledger.device import Precision
@@ -136,6 +136,8 @@ class Workload(Value):
     """Threads of a run on a CPU."""
     measured: dict[str, str] = Field(default_factory=dict)
     """Facts measured on this workload, each with how; part of no digest."""
+    teacher_seconds: PositiveFloat | None = None
+    """What the training of a teacher that ships took, measured like those; part of no digest."""
 
     @property
     def epoch(self) -> int:
@@ -151,7 +153,7 @@ class Workload(Value):
     @property
     def content(self) -> str:
         """What of the file decides results, as JSON: everything but its prose, and where a checkpoint is to be had."""
-        prose = dict.fromkeys(("title", "standing", "caveat", "pictures", "measured"), True)
+        prose = dict.fromkeys(("title", "standing", "caveat", "pictures", "measured", "teacher_seconds"), True)
         return self.model_dump_json(exclude={**prose, "teacher": {"checkpoint": {"url"}}})
 
 

@@ -2,20 +2,14 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
-from io import BytesIO
 from itertools import groupby
-from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.backends import cudnn
 
-from harness.ledger.errors import BadInput
-from harness.ledger.files import write_bytes
-from harness.ledger.record import Scores
+from harness.ledger.counts import Counts
 from harness.ledger.workload import Sliding, Workload
 from harness.segmentation.batches import Normalise, layout_of
 from harness.segmentation.data import Pictures, Split
@@ -29,18 +23,6 @@ PIXELS = 1024 * 2048
 """Of the images scored at once, unless one alone has more: one of Cityscapes."""
 
 
-@dataclass(frozen=True)
-class Counts:
-    """Pixels an image and a class, N×C; ignored pixels are in none of them."""
-
-    intersections: NDArray[np.int64]
-    """Labelled and predicted as the class."""
-    unions: NDArray[np.int64]
-    """Labelled or predicted as the class."""
-    labelled: NDArray[np.int64]
-    """Labelled as the class, whatever was predicted."""
-
-
 def evaluate(
     network: Staged,
     split: Split,
@@ -48,13 +30,18 @@ def evaluate(
     device: torch.device,
     batch: int,
     tell: Callable[[int], None] = lambda images: None,
+    see: Callable[[int, Tensor], None] = lambda number, prediction: None,
 ) -> Counts:
-    """The counts of the network in eval mode; its mode is as before afterwards. `tell` hears of images done."""
+    """The counts of the network in eval mode; its mode is as before afterwards.
+
+    `tell` hears of images done, `see` of each image's number and what is predicted at its label's size: h×w, int64.
+    """
     was_training = network.training
     network.eval()
-    found = []
+    found: list[Tensor] = []
     with as_scored(workload, device):
-        for tally in _tallies(network, split, workload, device, batch):
+        for prediction, tally in _tallies(network, split, workload, device, batch):
+            see(len(found), prediction)
             found.append(tally)
             tell(len(found))
     network.train(was_training)
@@ -81,15 +68,21 @@ def as_scored(workload: Workload, device: torch.device) -> Iterator[None]:
 
 
 @torch.inference_mode()
-def _tallies(network: Staged, split: Split, workload: Workload, device: torch.device, batch: int) -> Iterator[Tensor]:
-    """Image by image; the network alone sees batches, as label-sized logits of a batch would fit no cache."""
+def _tallies(
+    network: Staged, split: Split, workload: Workload, device: torch.device, batch: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Predictions, h×w, and their tallies, 3×C, image by image.
+
+    The network alone sees batches, as label-sized logits of a batch would fit no cache.
+    """
     normalise, layout, classes = Normalise(workload, device), layout_of(workload), len(workload.classes)
     for numbers in batched(split.images, batch):
         pixels = torch.from_numpy(np.stack([split.images[number] for number in numbers])).to(device)
         images = normalise(pixels.permute(0, 3, 1, 2).contiguous(memory_format=layout))  # B×H×W×3 → B×3×H×W
         for image, number in zip(_logits(network, images, workload), numbers, strict=True):
             label = torch.from_numpy(split.labels[number]).to(device)
-            yield tallied(confusion(predicted(image, label.shape), label, classes))
+            prediction = predicted(image, label.shape)
+            yield prediction, tallied(confusion(prediction, label, classes))
 
 
 def _logits(network: Staged, images: Tensor, workload: Workload) -> Tensor:
@@ -132,32 +125,3 @@ def tallied(confusion: Tensor) -> Tensor:
     """Intersections, unions and labelled pixels of each class: C×C (labelled, predicted) → 3×C."""
     both, labelled = confusion.diagonal(), confusion.sum(dim=1)
     return torch.stack([both, labelled + confusion.sum(dim=0) - both, labelled])
-
-
-def scores(counts: Counts) -> Scores:
-    """IoU of the pixels of all images together, averaged in the three ways in use; BadInput without any label.
-
-    A mean over no class is no number, and a run whose scores said so would pass for one that is done.
-    """
-    intersections, unions, labelled = (
-        part.sum(axis=0) for part in (counts.intersections, counts.unions, counts.labelled)
-    )
-    in_labels = labelled > 0
-    if not in_labels.any():
-        raise BadInput(f"labels: none of the pixels of {len(counts.labelled)} images has a class: nothing to score")
-    iou = intersections / np.maximum(unions, 1)
-    return Scores(
-        miou=float(iou[in_labels].mean()),
-        miou_absent_zero=float(iou.mean()),
-        miou_predicted=float(iou[unions > 0].mean()),
-        class_iou=tuple(float(value) if present else None for value, present in zip(iou, in_labels, strict=True)),
-        pixel_accuracy=float(intersections.sum() / labelled.sum()),
-        images=len(counts.labelled),
-    )
-
-
-def save(counts: Counts, path: Path) -> None:
-    """A compressed .npz of the three arrays, written atomically."""
-    content = BytesIO()
-    np.savez_compressed(content, intersections=counts.intersections, unions=counts.unions, labelled=counts.labelled)
-    write_bytes(path, content.getvalue())

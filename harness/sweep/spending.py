@@ -18,13 +18,19 @@ from harness.ledger.findings import Refusal
 from harness.ledger.plan import Plan, RefusedRun, expected_seconds, shortest
 from harness.ledger.record import Outcome, Record, Witness
 from harness.ledger.rules import DATA_BOUND, DISTURBED, OFF_BUDGET, RULES_VERSION
-from harness.ledger.spec import Ground, PlannedRun, RunSpec
+from harness.ledger.spec import NO_EXTRAS, Extras, Ground, PlannedRun, RunSpec
 from harness.sweep.watch import Watcher
 from harness.sweep.working import answer_of, latest_status, log_tail, new_job, work_through
 
 
 def spend(
-    plan: Plan, results: Path, retry: bool, executor: Executor, watcher: Watcher, students: Path
+    plan: Plan,
+    results: Path,
+    retry: bool,
+    executor: Executor,
+    watcher: Watcher,
+    students: Path,
+    extras: Extras = NO_EXTRAS,
 ) -> Sequence[Record]:
     """Carries out what is due of the plan; returns the records written, in the order in which runs ended."""
     written = adopt_orphans(results, watcher)
@@ -44,7 +50,7 @@ def spend(
             return None
         if not due(run.key, results, retry):
             return None  # another sweep has done it since this one began
-        spec = make_spec(run, plan.ground, layout.claim(results, run.key), device, students)
+        spec = make_spec(run, plan.ground, layout.claim(results, run.key), device, students, extras)
         folder = layout.work_folder(results, spec.name)
         name = f"{run.method.name} seed {run.seed} {run.budget}"
         return new_job(folder, name, "run", spec, device, plan.ground.workload.threads)
@@ -88,11 +94,19 @@ def is_locked(results: Path, key: str, wait_seconds: float = 0.0) -> bool:
         return True
 
 
-def make_spec(run: PlannedRun, ground: Ground, attempt: int, device: str, students: Path) -> RunSpec:
+def make_spec(
+    run: PlannedRun, ground: Ground, attempt: int, device: str, students: Path, extras: Extras = NO_EXTRAS
+) -> RunSpec:
     """What the engine is told."""
     planned = {name: getattr(run, name) for name in PlannedRun.model_fields}
     return RunSpec(
-        **planned, attempt=attempt, ground=ground, device=device, students=str(students), rules=RULES_VERSION
+        **planned,
+        attempt=attempt,
+        ground=ground,
+        device=device,
+        students=str(students),
+        rules=RULES_VERSION,
+        extras=extras,
     )
 
 
@@ -110,17 +124,26 @@ def conclude(folder: Path, finished: Finished | None, results: Path) -> Record:
         started=_utc((folder / "spec.json").stat().st_mtime),
         ended=_utc(datetime.datetime.now().timestamp()),
     )
-    counts = folder / layout.COUNTS
-    if counts.exists():
-        kept = layout.counts_path(results, spec.name)
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(counts, kept)
+    keep_files(folder, spec, results)
     layout.write_record(results, record)
     if outcome.ending == "done":
         shutil.rmtree(folder)
     if outcome.ending not in REPEATED:
         layout.checkpoint_path(results, spec.key).unlink(missing_ok=True)
     return record
+
+
+def keep_files(folder: Path, spec: RunSpec, results: Path) -> None:
+    """What the engine left beside OUT lies where a results folder has it; a workload's pictures are kept once."""
+    places = {
+        layout.COUNTS: layout.counts_path(results, spec.name),
+        layout.PREDICTIONS: layout.predictions_path(results, spec.name),
+        layout.SCENE: layout.scene_path(results, spec.ground.workload_digest),
+    }
+    for file, kept in places.items():
+        if (folder / file).exists() and not (file == layout.SCENE and kept.exists()):
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(folder / file, kept)
 
 
 def outcome_of(folder: Path, finished: Finished | None) -> Outcome:

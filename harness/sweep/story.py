@@ -17,7 +17,7 @@ from harness.ledger.findings import Refusal
 from harness.ledger.method import BASELINE, ResolvedMethod
 from harness.ledger.plan import Plan, make_plan
 from harness.ledger.record import Record
-from harness.ledger.spec import Ground, Pace, PlannedRun
+from harness.ledger.spec import NO_EXTRAS, Extras, Ground, Pace, PlannedRun
 from harness.ledger.workload import Workload
 from harness.sweep.costs import anchor_seconds, home_baseline, is_known, is_slow_node, measure, roughly
 from harness.sweep.ground import survey
@@ -120,11 +120,17 @@ def on_this_host(plan: Plan, results: Path, executor: Executor, watcher: Watcher
 
 
 def carry_out(
-    plan: Plan, results: Path, retry: bool, executor: Executor, watcher: Watcher, students: Path
+    plan: Plan,
+    results: Path,
+    retry: bool,
+    executor: Executor,
+    watcher: Watcher,
+    students: Path,
+    extras: Extras = NO_EXTRAS,
 ) -> Sequence[Record]:
     """Spends the plan; every planned run has a record afterwards, also when its process was killed."""
     must_be_writable(results)
-    return spend(plan, results, retry, executor, watcher, students)
+    return spend(plan, results, retry, executor, watcher, students, extras)
 
 
 def expand(names: Sequence[str]) -> list[str]:

@@ -98,8 +98,12 @@ def _fill(
                 executor.submit(companion)
 
 
+SPENDING = {"training", "evaluation", "pictures", "end"}
+"""Phases in which a run spends its budget, or has spent it."""
+
+
 def _fraction(status: Status | None) -> float:
-    return (status.fraction or 0.0) if status is not None and status.phase in {"training", "evaluation", "end"} else 0.0
+    return (status.fraction or 0.0) if status is not None and status.phase in SPENDING else 0.0
 
 
 def _seconds_left(waiting: Sequence[float], running: Sequence[float], slots: int) -> float | None:

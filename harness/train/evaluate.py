@@ -4,13 +4,14 @@ from pathlib import Path
 
 import torch
 
+from harness.ledger.counts import scores_of
 from harness.ledger.errors import BadInput
 from harness.ledger.files import read, write
 from harness.ledger.findings import Evaluation
 from harness.ledger.networks import untrained
 from harness.ledger.spec import EvaluateSpec
 from harness.segmentation.data import load
-from harness.segmentation.evaluate import EVALUATION_BATCH, evaluate, scores
+from harness.segmentation.evaluate import EVALUATION_BATCH, evaluate
 from harness.segmentation.networks import build
 from harness.segmentation.staged import Staged
 from harness.segmentation.weights import load_weights
@@ -38,7 +39,7 @@ def main(spec_path: Path, out: Path, heartbeat: Heartbeat) -> int:
     split = load(workload, Path(spec.data) if spec.data else None, spec.split)
     heartbeat.enter("evaluation", len(split.images))
     counts = evaluate(student, split, workload, device, EVALUATION_BATCH, heartbeat.tell)
-    write(out, Evaluation(scores=scores(counts)))
+    write(out, Evaluation(scores=scores_of(counts)))
     return 0
 
 

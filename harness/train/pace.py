@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from harness.ledger.rules import REPLAN_AFTER, REPLAN_TOLERANCE
-from harness.ledger.spec import RunSpec
+from harness.ledger.spec import Replay, RunSpec
 from harness.train.clock import Clock
 
 
@@ -105,6 +105,21 @@ class IterationsPace(Pace):
             self.replanned = max(affordable, self.done)
 
 
+class ReplayPace(IterationsPace):
+    """Spends the iterations that another run spent, and changes its plan where that run did: its schedule again."""
+
+    def __init__(self, planned: int, replay: Replay, clock: Clock, preparation: int = 0) -> None:
+        super().__init__(planned, None, clock, preparation)
+        self._replay = replay
+
+    def progress(self) -> float:
+        """As of the run that is repeated, to the last bit."""
+        after = self._replay.replanned_after
+        if after is not None and self.done >= after:
+            self.replanned = self._replay.replanned_iterations
+        return super().progress()
+
+
 class ClockPace(Pace):
     """Runs until the clock has spent the budget."""
 
@@ -133,4 +148,6 @@ def pace_of(spec: RunSpec, clock: Clock) -> Pace:
         if spec.budget_seconds is None:
             raise ValueError(f"budget {spec.budget!r} is no time and cannot be spent by the clock")
         return ClockPace(spec.budget_seconds, clock, spec.method.preparation_share)
+    if spec.replay is not None:
+        return ReplayPace(spec.iterations, spec.replay, clock, spec.preparation_iterations)
     return IterationsPace(spec.iterations, spec.budget_seconds, clock, spec.preparation_iterations)

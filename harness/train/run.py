@@ -10,19 +10,30 @@ import torch
 from filelock import FileLock, Timeout
 
 from harness.contract.guard import Guard
+from harness.ledger.counts import save, scores_of
 from harness.ledger.datasets import Split as SplitName
 from harness.ledger.descriptor import must_be_as_planned
 from harness.ledger.device import conditions, device_class
 from harness.ledger.endings import Ending
 from harness.ledger.errors import BadInput
 from harness.ledger.files import read, write
+from harness.ledger.pictures import SHOWN, write_scene, write_student
 from harness.ledger.readings import Readings
 from harness.ledger.record import Outcome, Point, Times
-from harness.ledger.results import COUNTS, LOCKED, checkpoint_path, lock_path
+from harness.ledger.results import (
+    COUNTS,
+    LOCKED,
+    PREDICTIONS,
+    SCENE,
+    checkpoint_path,
+    lock_path,
+    scene_path,
+    tracking_folder,
+)
 from harness.ledger.spec import RunSpec
 from harness.segmentation.batches import Batches, first_batches_sha256
 from harness.segmentation.data import Split
-from harness.segmentation.evaluate import EVALUATION_BATCH, evaluate, save, scores
+from harness.segmentation.evaluate import EVALUATION_BATCH, evaluate
 from harness.segmentation.weights import keep_weights, state_sha256
 from harness.train.checkpoint import Checkpoint
 from harness.train.checkpoint import load as load_checkpoint
@@ -34,9 +45,11 @@ from harness.train.loop import spend, spend_preparation, warm_up
 from harness.train.memory import out_of_memory
 from harness.train.meters import Meters, NoMeters, meters_of
 from harness.train.pace import pace_of
+from harness.train.pictures import Predictions, are_wanted, scene_of
 from harness.train.splits import planned_split
 from harness.train.streams import batches_of, stream_seed
 from harness.train.timesheet import process_seconds
+from harness.train.tracking import NoTracker, Tracker, numbers_of, tracker_of
 from harness.train.trainee import Trainee, make_trainee, prepare
 from harness.train.waiting import waiting
 
@@ -68,12 +81,14 @@ class Run:
     def __init__(self, spec: RunSpec, out: Path, heartbeat: Heartbeat, results: Path) -> None:
         self.spec = spec
         self.out = out
+        self.results = results
         self.heartbeat = heartbeat
         self.device = torch.device(spec.device)
         self.clock = budget_clock(self.device)
         self.pace = pace_of(spec, self.clock)
         self.guard = Guard(spec.method, counts=self.device.type == "cpu")
         self.meters: Meters = NoMeters()
+        self.tracker: Tracker = NoTracker()
         self.checkpoint = checkpoint_path(results, spec.key)
         self.kept_at = time.monotonic()
         self.waited = self.waited_before = 0.0
@@ -112,6 +127,7 @@ class Run:
         spec, workload = self.spec, self.spec.ground.workload
         prepare(self.device, workload)
         self.meters = meters_of(self.device)
+        self.tracker = tracker_of(spec.extras.track, tracking_folder(self.results, spec.name))
         self.heartbeat.enter("data")
         split = self.load("train")
         self.heartbeat.enter("building")
@@ -186,7 +202,16 @@ class Run:
                 learning_rate=trainee.learning_rate(min(1.0, self.pace.progress())),
             )
         )
+        self.track(numbers_of(self.curve[-1], trainee.distiller.names))
         self.heartbeat.log(f"iteration {self.pace.done}, spent {self.clock.spent:.2f} s, losses {losses}")
+
+    def track(self, numbers: Mapping[str, float]) -> None:
+        """Off the clock: the tracker hears of them. One that fails is said and let go, and costs nobody the run."""
+        try:
+            self.tracker.tell(self.pace.done, numbers)
+        except OSError as error:
+            self.heartbeat.log(f"not tracked any more, for {reason_of(error)}")
+            self.tracker = NoTracker()
 
     def keep(self, trainee: Trainee, batches: Batches) -> None:
         """Off the clock: a checkpoint, when the last one is old."""
@@ -228,10 +253,30 @@ class Run:
         self.heartbeat.enter("data")
         split = self.load(self.spec.scored_on)
         self.heartbeat.enter("evaluation", len(split.images))
-        told = self.heartbeat.tell
-        counts = evaluate(trainee.student, split, self.spec.ground.workload, self.device, EVALUATION_BATCH, told)
+        workload, told, predictions = self.spec.ground.workload, self.heartbeat.tell, Predictions()
+        see = predictions.see
+        counts = evaluate(trainee.student, split, workload, self.device, EVALUATION_BATCH, told, see)
         save(counts, self.out.with_name(COUNTS))
-        self.note(scores=scores(counts))
+        found = scores_of(counts)
+        self.note(scores=found)
+        self.track({"mIoU": found.miou})
+        if are_wanted(self.spec):
+            self.show(trainee, split, predictions)
+
+    def show(self, trainee: Trainee, split: Split, predictions: Predictions) -> None:
+        """Keeps pictures for the page. The run has its score, and whatever goes wrong here does not take it away.
+
+        Beside OUT: the student's predictions, and the workload's own pictures where no run has kept them yet.
+        """
+        self.heartbeat.enter("pictures", SHOWN)
+        ground, tell = self.spec.ground, self.heartbeat.tell
+        try:
+            write_student(self.out.with_name(PREDICTIONS), predictions.maps())
+            if trainee.teacher is not None and not scene_path(self.results, ground.workload_digest).exists():
+                scene = scene_of(trainee.teacher, split, ground.workload, self.device, tell)
+                write_scene(self.out.with_name(SCENE), scene)
+        except Exception as error:
+            self.heartbeat.log(f"no pictures, for {reason_of(error)}")
 
     def load(self, split: SplitName) -> Split:
         """A split of the run's data set."""
@@ -283,6 +328,7 @@ ENTRIES = {
     "evaluation": "evaluation",
     "checkpoint": "checkpoint",
     "logging": "logging",
+    "pictures": "logging",
 }
 """Where a timesheet's entries stand in the ledger of time."""
 

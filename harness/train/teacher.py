@@ -8,6 +8,7 @@ import torch
 
 from harness.distill.distiller import Distiller
 from harness.distill.draw import Draw
+from harness.ledger.counts import scores_of
 from harness.ledger.device import device_class
 from harness.ledger.files import read, write
 from harness.ledger.findings import TeacherCard
@@ -18,7 +19,7 @@ from harness.ledger.workload import Workload
 from harness.segmentation.backbones import weights_sha256
 from harness.segmentation.checkpoints import take
 from harness.segmentation.data import content_sha256, load
-from harness.segmentation.evaluate import EVALUATION_BATCH, evaluate, scores
+from harness.segmentation.evaluate import EVALUATION_BATCH, evaluate
 from harness.segmentation.networks import build
 from harness.segmentation.weights import load_weights, save_weights
 from harness.train.clock import budget_clock
@@ -55,7 +56,7 @@ def main(spec_path: Path, out: Path, heartbeat: Heartbeat) -> int:
     heartbeat.enter("data")
     split = load(workload, data, "score")
     heartbeat.enter("evaluation", len(split.images))
-    found = scores(evaluate(network, split, workload, device, EVALUATION_BATCH, heartbeat.tell))
+    found = scores_of(evaluate(network, split, workload, device, EVALUATION_BATCH, heartbeat.tell))
     card = TeacherCard(
         recipe=weights.stem,
         sha256=sha256,

@@ -3,9 +3,10 @@
 import pytest
 
 from harness.cli.console import duration
-from harness.cli.options import factors, seconds, slots
+from harness.cli.options import extras, factors, seconds, seeds_of, slots
 from harness.ledger.device import cores
 from harness.ledger.errors import BadInput
+from harness.ledger.spec import Extras
 
 
 def test_the_cpu_has_a_slot_for_each_core():
@@ -60,6 +61,28 @@ def test_two_factors_of_one_name_are_bad_input():
         factors("0.3333,0.33334")
 
 
+def test_what_runs_keep_besides_is_as_asked():
+    """Nothing unless it is."""
+    assert extras(None, False) == Extras()
+    assert extras("tensorboard", True) == Extras(keeps_pictures=True, track="tensorboard")
+
+
+def test_an_unknown_tracker_is_bad_input_with_the_nearest_name():
+    """One line."""
+    with pytest.raises(BadInput) as caught:
+        extras("tensorbord", False)
+    expected = "--track: no tracker 'tensorbord' (did you mean 'tensorboard'?): known is tensorboard"
+    assert str(caught.value) == expected
+
+
+def test_a_tracker_that_is_not_installed_is_bad_input(monkeypatch: pytest.MonkeyPatch):
+    """Found out before anything is spent, with what to do."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(BadInput) as caught:
+        extras("tensorboard", False)
+    assert str(caught.value) == "--track: tensorboard is not installed: pip install 'segkd-bench[track]'"
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [(12.4, "12 s"), (89.4, "89 s"), (600, "10 min"), (7200, "2 h"), (9000, "2 h 30 min"), (200_000, "2 d 7 h")],
@@ -67,3 +90,27 @@ def test_two_factors_of_one_name_are_bad_input():
 def test_durations_are_told_as_a_person_would(value: float, text: str):
     """In the largest unit that still says enough."""
     assert duration(value) == text
+
+
+def test_seeds_are_counted_or_named():
+    """Three by default; 2 are the seeds 0 and 1; a seed that is named runs alone."""
+    assert [list(seeds_of(*given)) for given in ((None, None), (2, None), (None, [7]), (None, [7, 1]))] == [
+        [0, 1, 2],
+        [0, 1],
+        [7],
+        [7, 1],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("count", "named", "message"),
+    [
+        (3, [7], "--seed: found --seeds 3 too: expected one of the two"),
+        (None, [7, 1, 7], "--seed: 7 is named twice"),
+    ],
+)
+def test_seeds_that_contradict_each_other_are_bad_input(count: int | None, named: list[int], message: str):
+    """One line."""
+    with pytest.raises(BadInput) as caught:
+        seeds_of(count, named)
+    assert str(caught.value) == message

@@ -83,7 +83,7 @@ THE_STUDENT = {
     "student.widths", "student.blocks", "student.decoder", "student.dropout", "training.batch",
     "training.learning_rate", "training.recipe_epochs",
 }  # fmt: skip
-WHAT_CAME_OUT = {"teacher.weights", "teacher.sha256", "teacher.miou", "teacher.band"}
+WHAT_CAME_OUT = {"teacher.weights", "teacher.sha256", "teacher.miou", "teacher.band", "teacher_seconds"}
 NEVER_COUNTS = WHAT_IT_IS_CALLED | WHERE_IT_RUNS | THE_FILES | THE_STUDENT | WHAT_CAME_OUT
 DOES_NOT_COUNT_WHERE_IT_IS_TAKEN = {
     "teacher.checkpoint.url", "teacher.network.pretrained", "teacher.network.backbone_sha256",
@@ -98,7 +98,7 @@ ANOTHER: dict[str, object] = {
     "standing": "benchmark", "pictures": "private", "data.reader": "segnet", "data.label_values": (3, 2, 1, 0),
     "engine.precision": "bfloat16", "teacher.network.stem": "3x3", "teacher.network.backbone_sha256": "0" * 8,
     "teacher.training.stored_as": "float16", "teacher.checkpoint": TAKEN, "teacher.checkpoint.left_out": ("head.",),
-    "training.optimizer": "adamw",
+    "training.optimizer": "adamw", "teacher_seconds": 60.0,
 }  # fmt: skip
 """Other values of the fields in which not every value of the type will do."""
 

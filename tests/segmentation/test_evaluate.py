@@ -7,22 +7,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex
 
+from harness.ledger.counts import Counts, save, scores_of
 from harness.ledger.errors import BadInput
 from harness.ledger.workload import Engine, Sliding, Workload, read_workload, workload_path
 from harness.segmentation import streets
 from harness.segmentation.data import Split
-from harness.segmentation.evaluate import (
-    PIXELS,
-    Counts,
-    as_scored,
-    batched,
-    confusion,
-    evaluate,
-    predicted,
-    save,
-    scores,
-    tallied,
-)
+from harness.segmentation.evaluate import PIXELS, as_scored, batched, confusion, evaluate, predicted, tallied
 from harness.segmentation.networks import build
 from harness.segmentation.staged import Staged
 from harness.segmentation.weights import load_weights
@@ -65,7 +55,7 @@ def test_two_by_two_pixels_of_two_classes_by_hand():
     assert found.intersections.tolist() == [[1, 2]]
     assert found.unions.tolist() == [[2, 3]]
     assert found.labelled.tolist() == [[2, 2]]
-    score = scores(found)
+    score = scores_of(found)
     assert pytest.approx((1 / 2 + 2 / 3) / 2) == score.miou
     assert pytest.approx((1 / 2, 2 / 3)) == score.class_iou
     assert score.pixel_accuracy == 3 / 4
@@ -75,7 +65,7 @@ def test_two_by_two_pixels_of_two_classes_by_hand():
 def test_ignored_pixels_count_nowhere():
     found = counts([[[0, 1], [1, 0]]], [[[0, 255], [1, 255]]], 2)
     assert [[1, 1]] == found.intersections.tolist() == found.unions.tolist() == found.labelled.tolist()
-    assert scores(found).miou == scores(found).pixel_accuracy == 1
+    assert scores_of(found).miou == scores_of(found).pixel_accuracy == 1
 
 
 def test_a_pixel_predicted_as_another_class_is_a_miss_of_both():
@@ -86,7 +76,7 @@ def test_a_pixel_predicted_as_another_class_is_a_miss_of_both():
 
 
 def test_three_conventions_differ_in_the_classes_that_they_average():
-    score = scores(counts([[[0, 2]]], [[[0, 0]]], 4))
+    score = scores_of(counts([[[0, 2]]], [[[0, 0]]], 4))
     assert score.miou == 1 / 2  # class 0 alone is labelled
     assert score.miou_absent_zero == 1 / 8  # all four classes
     assert score.miou_predicted == 1 / 4  # classes 0 and 2
@@ -96,7 +86,7 @@ def test_three_conventions_differ_in_the_classes_that_they_average():
 def test_iou_is_of_all_images_pixels_together_not_a_mean_of_images():
     found = counts([[[0, 0]], [[0, 1]]], [[[0, 0]], [[1, 1]]], 2)
     assert found.intersections.tolist() == [[2, 0], [0, 1]]
-    assert pytest.approx((2 / 3, 1 / 2)) == scores(found).class_iou
+    assert pytest.approx((2 / 3, 1 / 2)) == scores_of(found).class_iou
 
 
 def test_logits_are_enlarged_with_corners_aligned_before_the_class_is_chosen():
@@ -108,7 +98,20 @@ def test_logits_are_enlarged_with_corners_aligned_before_the_class_is_chosen():
 def test_a_network_that_is_right_everywhere_scores_one_in_batches_of_any_size():
     pixels = [[[0, 1], [2, 2]], [[1, 1], [0, 2]], [[2, 0], [0, 0]]]
     for batch in (1, 2, 3, 8):
-        assert scores(evaluate(network(), split(pixels, pixels), workload(), CPU, batch)).miou == 1
+        assert scores_of(evaluate(network(), split(pixels, pixels), workload(), CPU, batch)).miou == 1
+
+
+def test_who_looks_on_sees_every_prediction_at_its_labels_size_and_the_counts_are_the_same():
+    pixels = [[[0, 1], [2, 2]], [[1, 1], [0, 2]], [[2, 0, 1]]]
+    seen: dict[int, list] = {}
+
+    def see(number: int, prediction: Tensor) -> None:
+        seen[number] = prediction.tolist()
+
+    found = evaluate(network(), split(pixels, pixels), workload(), CPU, 2, see=see)
+    assert list(seen) == [0, 1, 2]
+    assert list(seen.values()) == pixels
+    assert (found.labelled == evaluate(network(), split(pixels, pixels), workload(), CPU, 2).labelled).all()
 
 
 def test_evaluation_leaves_a_network_in_the_mode_in_which_it_came():
@@ -128,7 +131,7 @@ def test_only_logits_are_asked_of_the_network():
     inputs = {"logits": ("image",), "aux_logits": ("image",)}
     pixels = [[[0, 1], [2, 2]]]
     staged = Staged(heads, inputs, {"logits": 3, "aux_logits": 3}, stride=1)
-    assert scores(evaluate(staged, split(pixels, pixels), workload(), CPU, 1)).miou == 1
+    assert scores_of(evaluate(staged, split(pixels, pixels), workload(), CPU, 1)).miou == 1
 
 
 def judged(prediction: Tensor, labels: Tensor, classes: int) -> tuple[list[float], float, float]:
@@ -145,7 +148,7 @@ def judged(prediction: Tensor, labels: Tensor, classes: int) -> tuple[list[float
 
 def agree(prediction: Tensor, labels: Tensor, classes: int) -> None:
     found = counts(prediction.tolist(), labels.tolist(), classes, labels.dtype)
-    score = scores(found)
+    score = scores_of(found)
     iou, miou, accuracy = judged(prediction, labels, classes)
     expected = [value if (labels == number).any() else None for number, value in enumerate(iou)]
     assert [None if value is None else pytest.approx(value, abs=1e-6) for value in expected] == list(score.class_iou)
@@ -189,13 +192,13 @@ def test_torchmetrics_counts_the_same_where(case):
 def test_an_ignored_image_counts_nowhere_but_among_the_images():
     both = counts([[[0, 1]], [[1, 1]]], [[[0, 0]], [[255, 255]]], 2)
     alone = counts([[[0, 1]]], [[[0, 0]]], 2)
-    assert scores(both) == scores(alone).model_copy(update={"images": 2})
+    assert scores_of(both) == scores_of(alone).model_copy(update={"images": 2})
     assert both.labelled.tolist() == [[2, 0], [0, 0]]
 
 
 def test_labels_without_any_class_are_refused_rather_than_scored_as_no_number():
     with pytest.raises(BadInput, match="none of the pixels of 2 images has a class"):
-        scores(counts([[[0, 1]], [[1, 1]]], [[[-1, -1]], [[255, 255]]], 2, torch.int16))
+        scores_of(counts([[[0, 1]], [[1, 1]]], [[[-1, -1]], [[255, 255]]], 2, torch.int16))
 
 
 def before(network: Staged, images: np.ndarray, labels: np.ndarray, held: Workload) -> np.ndarray:
@@ -234,7 +237,7 @@ def test_images_of_different_sizes_are_scored_each_at_its_own():
     pixels = [[[0, 1], [2, 2]], [[1, 0, 2]], [[0]], [[2]]]
     told = []
     found = evaluate(network(), split(pixels, pixels), workload(), CPU, 8, told.append)
-    assert scores(found).miou == 1
+    assert scores_of(found).miou == 1
     assert found.labelled.tolist() == [[1, 1, 2], [1, 1, 1], [1, 0, 0], [0, 0, 1]]
     assert told == [1, 2, 3, 4]
 
@@ -267,7 +270,7 @@ def test_windows_change_nothing_for_a_network_that_looks_at_each_pixel_alone():
     pixels = [[[0, 1, 2, 2, 1], [2, 2, 0, 1, 0], [1, 0, 2, 1, 1]], [[0, 2]]]
     sliding = Sliding(mode="sliding", window=(2, 3), step=(1, 2))
     found = evaluate(network(), split(pixels, pixels), workload(evaluation=sliding), CPU, 8)
-    assert scores(found).miou == 1
+    assert scores_of(found).miou == 1
     assert found.labelled.sum() == 17
 
 
@@ -285,7 +288,7 @@ def test_a_score_is_of_the_weights_whatever_precision_they_were_trained_in():
     precise = Staged({"logits": Precise()}, {"logits": ("image",)}, {"logits": 3}, stride=1)
     held = workload(engine=Engine(precision="bfloat16"))
     with torch.autocast("cpu", torch.bfloat16):
-        assert scores(evaluate(precise, split(pixels, pixels), held, CPU, 1)).miou == 1
+        assert scores_of(evaluate(precise, split(pixels, pixels), held, CPU, 1)).miou == 1
         assert torch.is_autocast_enabled("cpu")
 
 
@@ -313,7 +316,7 @@ def test_compiled_stages_are_scored_as_they_were_written():
     compiled.compile_stages()
     pixels = [[[0, 1], [2, 2]]]
     held = workload(engine=Engine(compile=True))
-    assert scores(evaluate(compiled, split(pixels, pixels), held, CPU, 1)).miou == 1
+    assert scores_of(evaluate(compiled, split(pixels, pixels), held, CPU, 1)).miou == 1
     assert seen == [False]
 
 

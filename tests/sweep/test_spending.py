@@ -13,7 +13,7 @@ from harness.ledger.findings import Refusal
 from harness.ledger.plan import Plan
 from harness.ledger.readings import Readings
 from harness.ledger.record import Outcome, Record, Times
-from harness.ledger.spec import RunSpec
+from harness.ledger.spec import Extras, RunSpec
 from harness.sweep.spending import marks_of, spend
 from tests.factories import device_class, ground, record, spec
 from tests.ledger.test_plan import planned
@@ -75,6 +75,33 @@ def test_a_record_names_no_folder_of_this_machine(tmp_path: Path):
     text = "".join(path.read_text() for path in (tmp_path / "runs").glob("*.json"))
     assert str(tmp_path) not in text
     assert '"/' not in text
+
+
+def painting(job: Job) -> int:
+    """An engine that leaves pictures too, and says in them whose they are."""
+    name = read(job.spec, RunSpec).name.encode()
+    job.out.with_name("predictions.npz").write_bytes(name)
+    job.out.with_name("scene.npz").write_bytes(name)
+    return done(job)
+
+
+def test_pictures_lie_with_the_results_a_workloads_own_once(tmp_path: Path):
+    """Both runs left them: the first scene is kept, and no run's predictions are another's."""
+    records, _ = carry_out(tmp_path, painting)
+    names = [record.spec.name for record in records]
+    assert [layout.predictions_path(tmp_path, name).read_text() for name in names] == names
+    scene = layout.scene_path(tmp_path, records[0].spec.ground.workload_digest)
+    assert scene.read_text() == names[0]
+    assert len(list((tmp_path / "pictures").iterdir())) == 3
+
+
+def test_what_runs_are_to_keep_reaches_the_engine_and_no_key(tmp_path: Path):
+    """The same plan without it finds every run done."""
+    asked = Extras(keeps_pictures=True, track="tensorboard")
+    executor = FakeExecutor(done)
+    records = spend(planned("90s"), tmp_path, False, executor, Listening(), tmp_path / "students", asked)
+    assert [record.spec.extras for record in records] == [asked, asked]
+    assert carry_out(tmp_path, done)[0] == []
 
 
 def test_a_second_sweep_repeats_nothing_that_is_done(tmp_path: Path):

@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from harness.ledger.counts import scores_of
 from harness.ledger.errors import BadInput
 from harness.ledger.files import file_sha256, read, write
 from harness.ledger.findings import Evaluation
 from harness.ledger.spec import EvaluateSpec
 from harness.ledger.workload import Workload, read_workload
 from harness.segmentation.data import load
-from harness.segmentation.evaluate import evaluate, scores
+from harness.segmentation.evaluate import evaluate
 from harness.segmentation.networks import build
 from harness.segmentation.staged import Staged
 from harness.segmentation.weights import save_weights
@@ -47,7 +48,7 @@ def test_what_stands_in_out_is_what_the_weights_score_on_the_split(
         ),
     )
     assert main(spec, out, Heartbeat(out)) == 0
-    expected = scores(evaluate(student, load(workload, None, split), workload, torch.device("cpu"), 8))
+    expected = scores_of(evaluate(student, load(workload, None, split), workload, torch.device("cpu"), 8))
     assert read(out, Evaluation).scores == expected
 
 

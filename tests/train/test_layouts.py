@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from harness.ledger.counts import scores_of
 from harness.ledger.datasets import Data
 from harness.ledger.descriptor import method_path, resolve_method
 from harness.ledger.networks import untrained
 from harness.ledger.workload import Sliding, Workload, read_workload, workload_path
 from harness.segmentation import data
-from harness.segmentation.evaluate import EVALUATION_BATCH, evaluate, scores
+from harness.segmentation.evaluate import EVALUATION_BATCH, evaluate
 from harness.train.streams import batches_of
 from harness.train.trainee import make_trainee, prepare
 from tests import layouts
@@ -78,7 +79,7 @@ def test_every_layout_is_trained_on_and_scored(name: str, tmp_path: Path):
     counts = evaluate(trainee.student, split, held, CPU, EVALUATION_BATCH)
     labelled = [int((split.labels[number] != 255).sum()) for number in range(len(split.labels))]
     assert counts.labelled.sum(axis=1).tolist() == labelled
-    assert 0 <= scores(counts).miou <= 1
+    assert 0 <= scores_of(counts).miou <= 1
 
 
 def test_transkd_reads_a_transformers_embeddings(tmp_path: Path):

@@ -1,7 +1,8 @@
 """Both paces, on a clock that the test moves."""
 
+from harness.ledger.spec import Replay
 from harness.train.clock import Clock
-from harness.train.pace import ClockPace, IterationsPace
+from harness.train.pace import ClockPace, IterationsPace, ReplayPace
 
 
 class Moved:
@@ -134,3 +135,34 @@ def test_clock_pace_prepares_for_its_share_and_trains_for_the_rest():
     assert pace.progress() == 0.0
     assert spend_iterations(pace, time, 2.0) == 4
     assert time.seconds == 10.0
+
+
+def schedule(pace: IterationsPace, time: Moved, cost: float, pauses: tuple[int, ...]) -> list[float]:
+    """The progress at which each iteration is done, with pauses after some of them."""
+    seen = []
+    while (progress := pace.progress()) < 1.0:
+        seen.append(progress)
+        time.seconds += cost
+        pace.done += 1
+        if pace.done in pauses:
+            pace.pause()
+    return seen
+
+
+def test_a_replay_changes_its_plan_where_the_run_did_whatever_an_iteration_costs_here():
+    """Every iteration at the same progress to the last bit, though there are no pauses and iterations are free."""
+    time = Moved()
+    first = IterationsPace(100, 70.0, time.clock)
+    expected = schedule(first, time, 1.0, (4, 10))
+    assert (first.replanned, first.done) == (70, 70)
+    again = ReplayPace(100, Replay(run="r.1", replanned_after=4, replanned_iterations=70), Moved().clock)
+    assert schedule(again, Moved(), 0.0, ()) == expected
+    assert (again.replanned, again.done) == (70, 70)
+
+
+def test_a_replay_of_a_run_that_kept_its_plan_keeps_it():
+    """Also where an iteration costs twice as much as it did there."""
+    time = Moved()
+    again = ReplayPace(100, Replay(run="r.1", replanned_after=None, replanned_iterations=None), time.clock)
+    assert spend_iterations(again, time, 2.0) == 100
+    assert again.replanned is None
