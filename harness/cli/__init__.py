@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from harness.cli import data, doctor, methods, profile, report, run, students, tune, workloads
+from harness.cli import compare, data, doctor, methods, profile, report, results, run, students, tune, workloads
 from harness.ledger.errors import BadInput
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app.command("plan")(run.plan)
 app.command("profile")(profile.profile)
 app.command("tune")(tune.tune)
 app.command("report")(report.report)
+app.command("compare")(compare.compare)
 app.command("status")(run.status)
 app.command("doctor")(doctor.doctor)
 app.command("teacher")(data.teacher)
@@ -27,6 +28,7 @@ app.command("export")(students.export)
 app.add_typer(methods.app, name="methods")
 app.add_typer(workloads.app, name="workloads")
 app.add_typer(data.app, name="data")
+app.add_typer(results.app, name="results")
 
 
 def main() -> None:

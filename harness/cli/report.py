@@ -19,14 +19,15 @@ def report(
 ) -> None:
     """Make the page, the leaderboard and the figures from the records."""
     from harness.cli.console import print_line
+    from harness.ledger.device import cores
     from harness.report import build
-    from harness.score import load
-    from harness.score.leaderboard import boards
 
-    page = build(results, out)
-    for board in boards(load(results)):
+    made = build(results, out, processes=cores())
+    for board in made.boards:
         show_board(board)
-    print_line(f"page: {page.resolve().as_uri()}")
+    for file in made.unreadable:
+        print_line(f"not counted: {file.file}: {file.why}")
+    print_line(f"page: {(out / 'index.html').resolve().as_uri()}")
 
 
 def show_board(board: "Board") -> None:

@@ -3,41 +3,31 @@
 import base64
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 
 import jinja2
-import pandas as pd
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from harness import __version__
 from harness.ledger import rules
+from harness.ledger.about import about
 from harness.ledger.errors import BadInput
-from harness.ledger.files import sha256, write_bytes
-from harness.report.figures import BAND, FAMILIES, INK, MUTED, PAPER, RULE, Picture, draw
-from harness.score import load, numerals
+from harness.ledger.files import write_bytes
+from harness.report import runs_data
+from harness.report.facts import facts_of, named
+from harness.report.picture import Part, Picture
+from harness.report.studio import Studio, picture
+from harness.report.style import THEME, Style, styles_of
+from harness.report.views import View, scaled_of, sections, students, teacher_hours
+from harness.score import numerals
+from harness.score.groups import Flip, Group, flips, grouped
 from harness.score.leaderboard import Board, Row, boards
+from harness.score.over_images import Answer, answer, question, with_gains
+from harness.score.store import Results, Unreadable, read_results
 from harness.score.tables import tallied, to_csv, to_markdown
-
-THEME = {INK: "ink", MUTED: "muted", RULE: "rule", BAND: "band", PAPER: "paper"} | {
-    colour: family for family, (colour, _) in FAMILIES.items() if colour != INK
-}
-"""The page's name for each colour of a figure, so that it follows the reader's light or dark."""
-
-
-@dataclass(frozen=True)
-class Group:
-    """Boards that differ in budget alone, with the figure that joins them."""
-
-    boards: tuple[Board, ...]
-    picture: Picture | None
-
-    @property
-    def first(self) -> Board:
-        """What all of them share can be read from it."""
-        return self.boards[0]
 
 
 @dataclass(frozen=True)
@@ -58,15 +48,29 @@ class Sheet:
     content: bytes
 
 
-def build(results: Path, out: Path) -> Path:
-    """Writes the report on RESULTS into OUT and returns its page; nothing is written unless all of it could be made."""
-    frame = load(results)
-    if frame.empty:
-        make = f"bench run --methods all --budget 90s --results {results}"
-        raise BadInput(f"{Path(results) / 'runs'}: no record to report on: `{make}` makes some")
-    for sheet in sheets(frame):
-        _write(out / sheet.name, sheet.content)
-    return out / "index.html"
+@dataclass(frozen=True)
+class Report:
+    """Everything that a report says."""
+
+    results: Results
+    boards: tuple[Board, ...]
+    views: tuple[View, ...]
+    styles: Mapping[str, Style]
+    unreadable: tuple[Unreadable, ...]
+
+    @property
+    def pictures(self) -> tuple[Picture, ...]:
+        """All of its figures."""
+        return tuple(picture for view in self.views for picture in view.pictures)
+
+
+def build(results: str | Path, out: str | Path, processes: int = 1) -> Report:
+    """Writes the report on RESULTS into OUT; nothing is written unless all of it could be made."""
+    with Studio(processes) as studio:
+        report = make(read_results(results, processes), studio)
+        for sheet in sheets(report):
+            _write(Path(out) / sheet.name, sheet.content)
+        return report
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -78,36 +82,90 @@ def _write(path: Path, content: bytes) -> None:
         ) from error
 
 
-def sheets(frame: pd.DataFrame) -> tuple[Sheet, ...]:
-    """Every file of the report on a frame, the page last."""
-    found = boards(frame)
+def make(results: Results, studio: Studio) -> Report:
+    """The report on results; BadInput where there is nothing to report on."""
+    if not results.runs:
+        raise BadInput(_nothing(results))
+    found = boards(results.runs)
     groups = grouped(found)
-    pictures = [group.picture for group in groups if group.picture]
+    styles = styles_of(run.method for run in results.runs)
+    joined = flips(found)
+    unusable: list[Unreadable] = []
+    shown = {group.name: facts_of(group, _flips_of(group, joined), results.folder, unusable) for group in groups}
+    drawn = [
+        [studio.do(picture, facts, styles, f"{group}-{name}") for name, facts in named(found)]
+        for group, found in shown.items()
+    ]
+    answers = _over_images(found, results.folder, studio)
+    told = {board.track: with_gains(board, answers[board.track]) for board in found}
+    views = _views(groups, told, joined, drawn, styles)
+    unusable += [each for found in answers.values() for each in found.unusable]
+    return Report(results, tuple(told[board.track] for board in found), views, styles, (*results.unreadable, *unusable))
+
+
+def _nothing(results: Results) -> str:
+    runs = results.folder / "runs"
+    if results.unreadable:
+        first, more = results.unreadable[0], len(results.unreadable) - 1
+        also = f", and {more} more files that are no records" if more else ""
+        return f"{runs / first.file}: {first.why}{also}"
     return (
-        Sheet("leaderboard.csv", to_csv(found).encode()),
-        Sheet("leaderboard.md", to_markdown(found).encode()),
-        *(Sheet(f"figures/{picture.name}.svg", picture.svg.encode()) for picture in pictures),
-        *(Sheet(f"figures/{picture.name}.png", picture.png) for picture in pictures),
-        Sheet("index.html", render(frame, groups).encode()),
+        f"{runs}: no record to report on: `bench run --methods all --budget 90s --results {results.folder}` makes some"
     )
 
 
-def grouped(found: Iterable[Board]) -> tuple[Group, ...]:
-    """Neighbouring boards of one workload, device class, pace and rules version; each budget unit drawn together."""
-    groups = []
-    for place, members in groupby(found, key=_place):
-        same = tuple(members)
-        words = (place[0], same[0].device, same[0].pace)
-        name = "-".join(re.sub(r"[^a-z0-9]+", "-", word.lower()).strip("-")[:40] for word in words)
-        groups.append(Group(same, draw(same, f"{name}-{sha256(*place)[:6]}")))
-    return tuple(groups)
+def _flips_of(group: Group, joined: Sequence[Flip]) -> tuple[Flip, ...]:
+    tracks = {board.track for board in group.boards}
+    return tuple(flip for flip in joined if flip.time.track in tracks)
 
 
-def _place(board: Board) -> tuple[str, ...]:
-    return (board.workload, board.workload_digest, board.device_class, board.pace, str(board.rules))
+def _over_images(found: Sequence[Board], folder: Path, studio: Studio) -> dict[str, Answer]:
+    """What the counts say of each board."""
+    asked = {board.track: question(board) for board in found}
+    given = {track: studio.do(answer, each, folder) for track, each in asked.items() if each is not None}
+    return {track: given[track].result() if track in given else Answer({}, ()) for track in asked}
 
 
-def render(frame: pd.DataFrame, groups: Sequence[Group]) -> str:
+def _views(
+    groups: Sequence[Group],
+    told: Mapping[str, Board],
+    joined: Sequence[Flip],
+    drawn: Sequence[Sequence[Future[Picture]]],
+    styles: Mapping[str, Style],
+) -> tuple[View, ...]:
+    known = about(frozenset(styles))
+    shown: frozenset[str] = frozenset()
+    views = []
+    for group, pictures in zip(groups, drawn, strict=True):
+        whole = Group(tuple(told[board.track] for board in group.boards))
+        methods = sections(whole, known, styles, shown)
+        shown |= {section.name for section in methods}
+        views.append(
+            View(
+                group=whole,
+                pictures=tuple(future.result() for future in pictures),
+                flips=_flips_of(group, joined),
+                scaled=scaled_of(whole),
+                teacher_hours=teacher_hours(whole),
+                students=students(whole),
+                methods=methods,
+            )
+        )
+    return tuple(views)
+
+
+def sheets(report: Report) -> Iterator[Sheet]:
+    """Every file of the report, the page last."""
+    yield Sheet("leaderboard.csv", to_csv(report.boards).encode())
+    yield Sheet("leaderboard.md", to_markdown(report.boards).encode())
+    yield Sheet("runs.csv", runs_data.to_csv(report.results.runs).encode())
+    for each in report.pictures:
+        yield Sheet(f"figures/{each.name}.svg", each.svg.encode())
+        yield Sheet(f"figures/{each.name}.png", each.png)
+    yield Sheet("index.html", render(report).encode())
+
+
+def render(report: Report) -> str:
     """The page: everything it needs is in it."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("harness.report"),
@@ -116,13 +174,19 @@ def render(frame: pd.DataFrame, groups: Sequence[Group]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(numerals=numerals, tallied=tallied, whisker=whisker, inline=inline)
-    script = environment.loader.get_source(environment, "sort.js")[0] if environment.loader else ""
+    environment.globals.update(numerals=numerals, tallied=tallied, whisker=whisker, inline=inline, colour=colour)
+    script = environment.loader.get_source(environment, "page.js")[0] if environment.loader else ""
+    runs = report.results.runs
     return environment.get_template("index.html.j2").render(
-        groups=groups,
-        runs=_runs_by_track(frame),
-        methods=frame["method"].nunique(),
-        latest=frame["ended"].max(),
+        groups=report.views,
+        runs_count=len(runs),
+        runs_json=runs_data.to_json(runs),
+        live_json=runs_data.as_json({each.name: each.live for each in report.pictures if each.live}),
+        unreadable=report.unreadable,
+        superseded=report.results.superseded,
+        styles=report.styles,
+        methods=len(report.styles),
+        latest=max(run.ended for run in runs),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         rules=rules,
@@ -130,10 +194,9 @@ def render(frame: pd.DataFrame, groups: Sequence[Group]) -> str:
     )
 
 
-def _runs_by_track(frame: pd.DataFrame) -> dict[str, list[object]]:
-    """The frame's rows as tuples with names, None for what is missing."""
-    plain = frame.astype(object).where(frame.notna(), None)
-    return {str(track): list(runs.itertuples(index=False)) for track, runs in plain.groupby("track", sort=False)}
+def colour(style: Style) -> str:
+    """The page's name for a style's colour."""
+    return THEME[style.colour]
 
 
 def whisker(row: Row, board: Board) -> Whisker | None:
@@ -144,7 +207,7 @@ def whisker(row: Row, board: Board) -> Whisker | None:
     low, high = min(0.0, *ends), max(0.0, *ends)
     width = max(high - low, 1e-9)
     first, last = min(_gain_ends(row)), max(_gain_ends(row))
-    return Whisker(*(round(4 + 92 * (at - low) / width, 2) for at in (0.0, row.gain.mean, first, last)))
+    return Whisker(*(round(4 + 92 * (at - low) / width, 1) for at in (0.0, row.gain.mean, first, last)))
 
 
 def _gain_ends(row: Row) -> tuple[float, ...]:
@@ -153,11 +216,25 @@ def _gain_ends(row: Row) -> tuple[float, ...]:
     return (row.gain.mean, *((row.gain.interval.low, row.gain.interval.high) if row.gain.interval else ()))
 
 
+PART = re.compile(r'id="part-(\d+)">')
+COLOURS = re.compile("|".join(re.escape(each) for each in THEME))
+
+
 def inline(picture: Picture) -> Markup:
-    """The figure for the page: its colours become the page's, its ids its own. matplotlib has escaped its text."""
+    """The figure for the page: its parts named, its colours the page's, its ids its own.
+
+    matplotlib has escaped its text; what parts say is escaped here.
+    """
     svg = picture.svg[picture.svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = PART.sub(lambda found: _named(int(found[1]), picture.parts), svg)
     svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{picture.name}-", svg)
-    for colour, name in THEME.items():
-        svg = svg.replace(colour, f"var(--{name})")
-    return Markup(svg.replace("<svg ", '<svg aria-hidden="true" ', 1))
+    svg = COLOURS.sub(lambda found: f"var(--{THEME[found[0]]})", svg)
+    return Markup(svg.replace("<svg ", f'<svg class="figure" data-figure="{escape(picture.name)}" ', 1))
+
+
+def _named(place: int, parts: Sequence[Part]) -> str:
+    part = parts[place]
+    whose = f' data-method="{escape(part.method)}"' if part.method is not None else ""
+    title = f"<title>{escape(part.text)}</title>" if part.text else ""
+    return f'data-part="{place}"{whose}>{title}'

@@ -1,28 +1,20 @@
-"""From the frame to boards: one a track, a row a method, ranked by mean mIoU; the rest stands below a line."""
+"""From runs to boards: one a track, a row a method, ranked by mean mIoU; the rest stands below a line."""
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 
+from harness.ledger.about import about
 from harness.ledger.budget import Budget
 from harness.ledger.method import BASELINE
-from harness.score.stats import Estimate, Floats, Interval, Spread, mean, paired_difference, spread
-
-HARMLESS = frozenset({"cost_uncertain"})
-"""Marks that are shown and leave a row above the line."""
+from harness.score.contrast import Entrant, Verdict, verdict
+from harness.score.model import Pairwise, RankInterval, against, pairwise, rank_intervals
+from harness.score.reasons import Tally, beside, tally, why_below
+from harness.score.runs import Run, current_versions, version_of
+from harness.score.stats import Estimate, Floats, Interval, mean, run_variance
 
 STANDINGS = ("benchmark", "smoke test", "demonstration")
-
-
-@dataclass(frozen=True)
-class Tally:
-    """An ending or a mark, and on how many runs of a row it stands."""
-
-    word: str
-    count: int
 
 
 @dataclass(frozen=True)
@@ -31,29 +23,38 @@ class Row:
 
     rank: int | None
     """By mean mIoU among the rows above the line; None below it, and for a single seed."""
+    ranks: RankInterval | None
+    """The ranks that chance leaves it."""
     method: str
     digest: str
     title: str
     family: str
     sources: tuple[str, ...]
+    variant_of: str | None
     planned: int
     """The board's seeds: of so many, `miou.n` are finished."""
     miou: Estimate | None
     gain: Estimate | None
-    """Over the baseline, paired by seed; None for the baseline itself."""
+    """Over the baseline, paired by seed, its interval for all rows together; None of the baseline."""
     share: float | None
     """Of the teacher's mIoU."""
     seed_mious: tuple[float, ...]
     iterations: float | None
     epochs: float | None
+    images: float | None
     cost_ratio: float | None
     cost_interval: Interval | None
     device_hours: float | None
+    energy_kwh: float | None
     endings: tuple[Tally, ...]
     marks: tuple[Tally, ...]
     why: tuple[str, ...]
     """Why the row stands below the line; empty above it."""
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...]
+    runs: tuple[Run, ...]
+    """All of them, by seed."""
+    gain_images: Interval | None = None
+    """Of the gain over images: the runs as they are, the images drawn again."""
 
     @property
     def above(self) -> bool:
@@ -64,6 +65,11 @@ class Row:
     def n(self) -> int:
         """Finished runs behind the mean."""
         return self.miou.n if self.miou else 0
+
+    @property
+    def scored(self) -> tuple[Run, ...]:
+        """The runs behind the mean."""
+        return tuple(run for run in self.runs if run.ending == "done" and run.miou is not None)
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,10 @@ class Board:
     teacher_miou: float
     seeds: tuple[int, ...]
     rows: tuple[Row, ...]
+    pairs: Pairwise | None
+    """Of the rows above the line, in their order."""
+    verdict: Verdict
+    """On the contrast of docs/rules.md."""
 
     @property
     def ranked(self) -> tuple[Row, ...]:
@@ -103,10 +113,12 @@ class Board:
         return next((row for row in self.rows if row.method == BASELINE and row.miou), None)
 
 
-def boards(frame: pd.DataFrame) -> tuple[Board, ...]:
+def boards(runs: Iterable[Run]) -> tuple[Board, ...]:
     """A board a track: benchmarks first, demonstrations last; then by workload, device, pace and budget."""
-    found = (board(runs) for _, runs in frame.groupby("track", sort=False))
-    return tuple(sorted(found, key=_order))
+    tracks: dict[str, list[Run]] = {}
+    for run in runs:
+        tracks.setdefault(run.track, []).append(run)
+    return tuple(sorted(map(board, tracks.values()), key=_order))
 
 
 def _order(board: Board) -> tuple[object, ...]:
@@ -116,10 +128,17 @@ def _order(board: Board) -> tuple[object, ...]:
     return (STANDINGS.index(board.standing), *place, str(budget.unit), str(budget.anchor), size, board.track)
 
 
-def board(runs: pd.DataFrame) -> Board:
+def board(runs: Sequence[Run]) -> Board:
     """The board of one track's runs."""
-    first = runs.iloc[0]
-    seeds = board_seeds(runs)
+    first = runs[0]
+    versions = _versions(runs)
+    current = current_versions(runs)
+    seeds = board_seeds([run for run in runs if version_of(run) in current])
+    table = np.array([_mious(version, seeds) for version in versions])
+    rows = _rows(versions, seeds, table, [version_of(version[0]) in current for version in versions])
+    placed = np.array(sorted(range(len(rows)), key=lambda at: _place(rows[at])), dtype=int)
+    rows, table = [rows[at] for at in placed], table[placed]
+    above = np.array([row.above for row in rows])
     return Board(
         track=first.track,
         workload=first.workload,
@@ -128,143 +147,144 @@ def board(runs: pd.DataFrame) -> Board:
         standing=first.standing,
         caveat=first.caveat,
         budget=first.budget,
-        budget_seconds=_mean(runs.budget_seconds),
+        budget_seconds=_mean(run.budget_seconds for run in runs),
         device=first.device,
         device_class=first.device_class,
         device_detail=first.device_detail,
         pace=first.pace,
-        rules=int(first.rules),
-        teacher_miou=float(first.teacher_miou),
+        rules=first.rules,
+        teacher_miou=first.teacher_miou,
         seeds=seeds,
-        rows=_rows(runs, seeds),
+        rows=_ranked(rows, table),
+        pairs=pairwise(table[above]) if above.any() else None,
+        verdict=verdict([_entrant(row) for row in rows], table, first.standing, Budget.parse(first.budget).is_time),
     )
 
 
-def board_seeds(runs: pd.DataFrame) -> tuple[int, ...]:
-    """The seeds that at least half of the track's methods were to run.
+def _versions(runs: Sequence[Run]) -> list[list[Run]]:
+    found: dict[tuple[str, str, str], list[Run]] = {}
+    for run in runs:
+        found.setdefault(version_of(run), []).append(run)
+    return [sorted(version, key=lambda run: (run.seed, run.key)) for _, version in sorted(found.items())]
+
+
+def board_seeds(current: Sequence[Run]) -> tuple[int, ...]:
+    """The seeds that at least half of the track's methods were to run, in their current versions.
 
     So nobody gains by running more seeds than the others, and a sweep that was cut short keeps a balanced table.
     """
-    current = runs[runs.current]
-    methods = current.groupby("seed")["method"].nunique()
-    shared = methods.index[2 * methods >= current["method"].nunique()]
-    return tuple(int(seed) for seed in (shared if len(shared) else methods.index))
+    methods: dict[int, set[str]] = {}
+    for run in current:
+        methods.setdefault(run.seed, set()).add(run.method)
+    total = len({run.method for run in current})
+    shared = sorted(seed for seed, found in methods.items() if 2 * len(found) >= total)
+    return tuple(shared or sorted(methods))
 
 
-def _rows(runs: pd.DataFrame, seeds: tuple[int, ...]) -> tuple[Row, ...]:
-    versions = [version for _, version in runs.groupby(["method", "method_digest"])]
-    table = np.array([_mious(version, seeds) for version in versions])
-    whys = [_why(version, seeds) for version in versions]
-    pooled = table[[not why for why in whys]] if not all(whys) else table
-    scatter = spread(pooled)
-    baseline = next((at for at, version in enumerate(versions) if _is_baseline(version)), None)
-    rows = [
-        _row(version, seeds, mious, None if baseline in (None, at) else table[baseline], scatter, why)
-        for at, (version, mious, why) in enumerate(zip(versions, table, whys, strict=True))
-    ]
-    return _ranked(rows)
-
-
-def _is_baseline(version: pd.DataFrame) -> bool:
-    return bool(version.iloc[0].method == BASELINE and version.iloc[0].current)
-
-
-def _mious(version: pd.DataFrame, seeds: tuple[int, ...]) -> Floats:
+def _mious(version: Sequence[Run], seeds: Sequence[int]) -> Floats:
     """MIoU by seed, NaN where no run is done."""
-    done = version[version.ending == "done"]
-    return done.groupby("seed")["miou"].mean().reindex(list(seeds)).to_numpy(dtype=np.float64)
+    done = {run.seed: run.miou for run in version if run.ending == "done" and run.miou is not None}
+    return np.array([done.get(seed, np.nan) for seed in seeds], dtype=np.float64)
+
+
+def _rows(
+    versions: Sequence[Sequence[Run]], seeds: Sequence[int], table: Floats, is_current: Sequence[bool]
+) -> list[Row]:
+    """The rows in the order of versions, not yet ranked."""
+    whys = [why_below(version, seeds, current) for version, current in zip(versions, is_current, strict=True)]
+    pooled = np.array([not why for why in whys])
+    variance = run_variance(table[pooled] if pooled.any() else table)
+    gains = _gains(versions, table, is_current, pooled)
+    return [
+        _row(version, seeds, mean(mious, variance), gain, why)
+        for version, mious, gain, why in zip(versions, table, gains, whys, strict=True)
+    ]
+
+
+def _gains(
+    versions: Sequence[Sequence[Run]], table: Floats, is_current: Sequence[bool], pooled: np.ndarray
+) -> list[Estimate | None]:
+    """Over the current baseline: of the rows above the line together, of each below it by itself beside them."""
+    named = (at for at, version in enumerate(versions) if version[0].method == BASELINE and is_current[at])
+    reference = next(named, None)
+    if reference is None:
+        return [None] * len(versions)
+    gains: list[Estimate | None] = [None] * len(versions)
+    together = [at for at in range(len(versions)) if pooled[at] or at == reference]
+    for at, gain in zip(together, against(table[together], together.index(reference)), strict=True):
+        gains[at] = gain
+    for at in set(range(len(versions))) - set(together):
+        beside_it = [*together, at]
+        gains[at] = against(table[beside_it], beside_it.index(reference))[-1]
+    gains[reference] = None
+    return gains
 
 
 def _row(
-    version: pd.DataFrame,
-    seeds: tuple[int, ...],
-    mious: Floats,
-    baseline: Floats | None,
-    scatter: Spread,
-    why: tuple[str, ...],
+    version: Sequence[Run], seeds: Sequence[int], miou: Estimate | None, gain: Estimate | None, why: tuple[str, ...]
 ) -> Row:
-    first, planned = version.iloc[0], version[version.seed.isin(seeds)]
-    done = planned[planned.ending == "done"]
-    miou = mean(mious, scatter.run)
+    first, planned = version[0], [run for run in version if run.seed in seeds]
+    done = [run for run in planned if run.ending == "done"]
     return Row(
         rank=None,
+        ranks=None,
         method=first.method,
         digest=first.method_digest,
         title=first.title,
         family=first.family,
         sources=tuple(first.sources.split()),
+        variant_of=first.variant_of,
         planned=len(seeds),
         miou=miou,
-        gain=None if baseline is None else paired_difference(mious, baseline, scatter.residual),
-        share=miou.mean / float(first.teacher_miou) if miou and first.teacher_miou > 0 else None,
-        seed_mious=tuple(float(value) for value in mious[~np.isnan(mious)]),
-        iterations=_mean(done.iterations),
-        epochs=_mean(done.epochs),
-        cost_ratio=_mean(version.cost_ratio),
+        gain=gain,
+        share=miou.mean / first.teacher_miou if miou and first.teacher_miou > 0 else None,
+        seed_mious=tuple(run.miou for run in done if run.miou is not None),
+        iterations=_mean(run.iterations for run in done),
+        epochs=_mean(run.epochs for run in done),
+        images=_mean(run.images for run in done),
+        cost_ratio=_mean(run.cost_ratio for run in version),
         cost_interval=_cost_interval(version),
-        device_hours=_mean(done.device_hours),
-        endings=_tally(planned.ending),
-        marks=_tally(word for marks in planned.marks for word in marks.split()),
+        device_hours=_mean(run.device_hours for run in done),
+        energy_kwh=_mean(run.energy_kwh for run in done),
+        endings=tally(run.ending for run in planned),
+        marks=tally(word for run in planned for word in run.marks.split()),
         why=why,
-        notes=_notes(version, seeds),
+        notes=beside(version, seeds),
+        runs=tuple(version),
     )
 
 
-def _cost_interval(version: pd.DataFrame) -> Interval | None:
+def _cost_interval(version: Sequence[Run]) -> Interval | None:
     """Wide enough for every measurement that the runs were planned with; usually it is one."""
-    low, high = version.cost_ratio_low.min(), version.cost_ratio_high.max()
-    return None if np.isnan(low) else Interval(float(low), float(high))
+    lows = [run.cost_ratio_low for run in version if run.cost_ratio_low is not None]
+    highs = [run.cost_ratio_high for run in version if run.cost_ratio_high is not None]
+    return Interval(min(lows), max(highs)) if lows and highs else None
 
 
-def _mean(values: pd.Series) -> float | None:
-    present = values.dropna()
-    return float(present.mean()) if len(present) else None
+def _mean(values: Iterable[float | None]) -> float | None:
+    present = [value for value in values if value is not None]
+    return sum(present) / len(present) if present else None
 
 
-def _tally(words: Iterable[str]) -> tuple[Tally, ...]:
-    return tuple(Tally(word, count) for word, count in Counter(words).most_common())
+def _place(row: Row) -> tuple[object, ...]:
+    """Above the line first, each part by mean."""
+    return (not row.above, -row.miou.mean if row.miou else 1.0, row.method, row.digest)
 
 
-def _why(version: pd.DataFrame, seeds: tuple[int, ...]) -> tuple[str, ...]:
-    """What keeps a method below the line, in words; empty when nothing does."""
-    first, planned = version.iloc[0], version[version.seed.isin(seeds)]
-    earlier = () if first.current else (f"an earlier version of the method ({first.method_digest[:6]})",)
-    missing = [seed for seed in seeds if seed not in set(planned.seed)]
-    absent = (f"no run of {_named(missing)}",) if missing else ()
-    return (*earlier, *_stopped(planned), *_marked(planned), *absent)
-
-
-def _stopped(planned: pd.DataFrame) -> tuple[str, ...]:
-    """A line an ending other than done, with its seeds and its reason."""
-    scoreless = planned.ending.where(planned.miou.notna() | (planned.ending != "done"), "done without an mIoU")
-    groups = planned.assign(ending=scoreless)[scoreless != "done"].groupby(["ending", "reason"], sort=False)
+def _ranked(rows: Sequence[Row], table: Floats) -> tuple[Row, ...]:
+    """The placed rows with their ranks; a rank needs an interval, so a single seed has none."""
+    above = [at for at, row in enumerate(rows) if row.above]
+    intervals = dict(zip(above, rank_intervals(table[above]), strict=True)) if above else {}
     return tuple(
-        f"{ending}: {_named(runs.seed)}" + (f" ({reason})" if reason else "") for (ending, reason), runs in groups
+        replace(row, rank=above.index(at) + 1, ranks=intervals[at])
+        if row.above and row.miou and row.miou.interval
+        else row
+        for at, row in enumerate(rows)
     )
 
 
-def _marked(planned: pd.DataFrame) -> tuple[str, ...]:
-    """A line a mark that is held against the row, with its seeds."""
-    pairs = [(mark, seed) for marks, seed in zip(planned.marks, planned.seed, strict=True) for mark in marks.split()]
-    words = dict.fromkeys(mark for mark, _ in pairs if mark not in HARMLESS)
-    return tuple(f"{word}: {_named(seed for mark, seed in pairs if mark == word)}" for word in words)
-
-
-def _notes(version: pd.DataFrame, seeds: tuple[int, ...]) -> tuple[str, ...]:
-    further = version[~version.seed.isin(seeds)]
-    return (f"{_named(further.seed)} not in the mean: most methods have none",) if len(further) else ()
-
-
-def _named(seeds: Iterable[int]) -> str:
-    """`seed 1`, `seeds 0, 2`."""
-    numbers = sorted({int(seed) for seed in seeds})
-    return f"seed{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}"
-
-
-def _ranked(rows: Sequence[Row]) -> tuple[Row, ...]:
-    """Above the line first, each part by mean; a rank needs an interval, so a single seed has none."""
-    ordered = sorted(rows, key=lambda row: (not row.above, -row.miou.mean if row.miou else 1.0, row.method, row.digest))
-    ranks = {id(row): rank for rank, row in enumerate((row for row in ordered if row.above), start=1)}
-    return tuple(
-        replace(row, rank=ranks[id(row)]) if row.above and row.miou and row.miou.interval else row for row in ordered
-    )
+def _entrant(row: Row) -> Entrant:
+    """Older records do not say whether they are of a variant: what ships under the name does."""
+    shipped = about(frozenset({row.method})).get(row.method) if row.family == "segmentation" else None
+    is_variant = row.variant_of is not None or (shipped is not None and shipped.variant_of is not None)
+    return Entrant(row.method, row.family, is_variant, row.sources, row.above)

@@ -25,7 +25,7 @@ class Variance:
 
 @dataclass(frozen=True)
 class Interval:
-    """Two-sided, symmetric, at LEVEL."""
+    """Two-sided, at LEVEL; symmetric about its mean where it comes from a variance."""
 
     low: float
     high: float
@@ -45,21 +45,6 @@ class Estimate:
     interval: Interval | None
 
 
-@dataclass(frozen=True)
-class Spread:
-    """How runs scatter on a track, pooled over its methods."""
-
-    run: Variance | None
-    """Of a run around its method's mean: what a single mean is uncertain by."""
-    residual: Variance | None
-    """What method and seed leave over: what a paired difference is uncertain by."""
-
-
-def spread(table: Floats) -> Spread:
-    """Both variances of a table."""
-    return Spread(run_variance(table), residual_variance(table))
-
-
 def mean(values: Floats, variance: Variance | None) -> Estimate | None:
     """The mean of one method's runs, with a t interval from the variance of a run; None without any run."""
     present = values[~np.isnan(values)]
@@ -67,12 +52,6 @@ def mean(values: Floats, variance: Variance | None) -> Estimate | None:
         return None
     centre = float(present.mean())
     return Estimate(centre, present.size, _interval(centre, present.size, variance))
-
-
-def paired_difference(values: Floats, reference: Floats, residual: Variance | None) -> Estimate | None:
-    """The mean difference at the seeds that both have; a difference of two runs has twice the residual variance."""
-    doubled = Variance(2 * residual.value, residual.freedom) if residual else None
-    return mean(values - reference, doubled)
 
 
 def _interval(centre: float, n: int, variance: Variance | None) -> Interval | None:

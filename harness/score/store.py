@@ -1,129 +1,108 @@
-"""The tidy frame: one row a run, the last attempt of every key."""
+"""What lies in a results folder: the last attempt of every run, and every file that is no record, by name."""
 
+import gc
 import re
-from collections.abc import Iterable
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import zip_longest
+from multiprocessing import get_context
 from pathlib import Path
-from typing import get_args
 
-import pandas as pd
-
-from harness.ledger.budget import Budget
-from harness.ledger.device import DeviceClass
-from harness.ledger.endings import Mark
 from harness.ledger.errors import BadInput
-from harness.ledger.files import read, sha256
-from harness.ledger.method import BASELINE
 from harness.ledger.record import Record
-from harness.ledger.spec import RunSpec
+from harness.ledger.stored import read_named_record
+from harness.score.runs import Run, in_order, run_of
 
-FILE = re.compile(r"^(?P<key>.+)\.(?P<attempt>\d+)\.json$")
 BESIDE = re.compile(r"\.(status|spec)\.json$")
 """What the engine may leave beside a record."""
 
-DTYPES = {
-    "str": "object",
-    "int": "int64",
-    "int | None": "Int64",
-    "float": "float64",
-    "float | None": "float64",
-    "bool": "bool",
-}
+FEWEST_SHARED = 2000
+"""Records from which several processes are quicker than one: another takes half a second to start."""
 
 
 @dataclass(frozen=True)
-class Run:
-    """A row of the frame: fractions are fractions, durations seconds, lists words set apart by spaces."""
+class Unreadable:
+    """A file that stands where records stand and is none, with what is wrong with it."""
 
-    track: str
-    """Workload digest × budget × device class × pace × rules version, as a short digest."""
-    workload: str
-    workload_title: str
-    standing: str
-    caveat: str
-    workload_digest: str
-    method: str
-    method_digest: str
-    title: str
-    family: str
-    sources: str
-    """Where the weights of the method's terms come from."""
-    current: bool
-    """Whether no later version of the method (another digest) ran on this track."""
-    seed: int
-    budget: str
-    pace: str
-    device: str
-    device_class: str
-    device_detail: str
-    rules: int
-    ending: str
-    reason: str
-    marks: str
-    planned_iterations: int
-    replanned_iterations: int | None
-    iterations: int
-    epochs: float
-    budget_seconds: float | None
-    spent_seconds: float
-    wall_seconds: float
-    device_hours: float
-    miou: float | None
-    miou_absent_zero: float | None
-    miou_predicted: float | None
-    pixel_accuracy: float | None
-    teacher_miou: float
-    cost_seconds: float | None
-    cost_ratio: float | None
-    cost_ratio_low: float | None
-    cost_ratio_high: float | None
-    witness_cpu_seconds: float | None
-    witness_wall_seconds: float | None
-    disagreements: str
-    """Where the run's own account of its time and the sweep's differ; nothing where they agree."""
-    energy_joules: float | None
-    parameters: int | None
-    concurrency: int
-    host: str
-    key: str
-    attempt: int
-    started: str
-    ended: str
+    file: str
+    why: str
 
 
-COLUMNS = (*(field.name for field in fields(Run)), "baseline_miou", "gain")
+@dataclass(frozen=True)
+class Results:
+    """A results folder's runs, and what else was found among them."""
+
+    folder: Path
+    runs: tuple[Run, ...]
+    """The last attempt of every key, in order."""
+    unreadable: tuple[Unreadable, ...]
+    superseded: int
+    """Earlier attempts, which stay in the folder and count no more."""
 
 
-def load(results: str | Path) -> pd.DataFrame:
-    """One row a run: the last attempt of every key under RESULTS/runs; BadInput names a file that is no record."""
-    last: dict[str, Record] = {}
-    for record in read_records(Path(results)):
-        known = last.get(record.spec.key)
-        if known is None or known.spec.attempt < record.spec.attempt:
-            last[record.spec.key] = record
-    return frame_of(last.values())
+def read_results(folder: str | Path, processes: int = 1) -> Results:
+    """Everything under RESULTS/runs; a folder that is not there holds nothing.
+
+    A script that asks for more than one process needs the guard that multiprocessing asks for.
+    """
+    folder = Path(folder)
+    runs = folder / "runs"
+    if runs.exists() and not runs.is_dir():
+        raise BadInput(f"{runs}: is no folder: expected one that holds KEY.ATTEMPT.json files")
+    paths = sorted(path for path in runs.glob("*.json") if not BESIDE.search(path.name))
+    found = _read_all(paths, processes)
+    readable = [each for each in found if isinstance(each, Run)]
+    wrong = [each for each in found if isinstance(each, Unreadable)]
+    last, superseded = _last_attempts(readable)
+    kept, twice = _once_each(last)
+    return Results(folder, in_order(kept), tuple(sorted((*wrong, *twice), key=lambda each: each.file)), superseded)
 
 
-def read_records(results: Path) -> list[Record]:
-    """Every attempt of every run, in the order of the file names."""
-    folder = results / "runs"
-    if folder.exists() and not folder.is_dir():
-        raise BadInput(f"{folder}: is no folder: expected one that holds KEY.ATTEMPT.json files")
-    return [_read(path) for path in sorted(folder.glob("*.json")) if not BESIDE.search(path.name)]
+def _read_all(paths: Sequence[Path], processes: int) -> list[Run | Unreadable]:
+    """A result a path, in order; many are shared among processes, since parsing is what a report mostly does."""
+    if len(paths) < FEWEST_SHARED or processes < 2:
+        return _read_some(paths)
+    parts = [paths[start::processes] for start in range(processes)]
+    with ProcessPoolExecutor(processes - 1, mp_context=get_context("spawn")) as pool:
+        others = [pool.submit(_read_some, part) for part in parts[1:]]
+        shares = [_read_some(parts[0]), *(other.result() for other in others)]
+    return [found for together in zip_longest(*shares) for found in together if found is not None]
 
 
-def _read(path: Path) -> Record:
-    if not FILE.match(path.name):
-        raise BadInput(f"{path}: no record's name: expected KEY.ATTEMPT.json; move other files out of this folder")
-    record = read(path, Record)
+def _read_some(paths: Sequence[Path]) -> list[Run | Unreadable]:
+    with _uncollected():
+        return [_read(path) for path in paths]
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Records hold no circles: looking for some would take a third of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
     try:
-        Budget.parse(record.spec.budget)
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _read(path: Path) -> Run | Unreadable:
+    try:
+        return run_of(read_record(path))
     except BadInput as error:
-        raise BadInput(f"{path}: spec.budget: {error}") from error
-    if f"{record.spec.name}.json" != path.name:
-        raise BadInput(
-            f"{path}: spec.key: found the run {record.spec.name}: a record keeps the name it was written under"
-        )
+        return Unreadable(path.name, str(error).removeprefix(f"{path}: "))
+    except OverflowError:
+        return Unreadable(path.name, "a number in it is beyond anything that a run can have done")
+
+
+def read_record(path: Path) -> Record:
+    """The record of a run that was scored on the score split; BadInput says what the file is instead."""
+    record = read_named_record(path)
+    scores, classes = record.outcome.scores, len(record.spec.ground.workload.classes)
+    if scores is not None and len(scores.class_iou) != classes:
+        raise BadInput(f"{path}: outcome.scores.class_iou: found {len(scores.class_iou)} numbers: expected {classes}")
     if record.spec.scored_on != "score":
         raise BadInput(
             f"{path}: spec.scored_on: found '{record.spec.scored_on}': a trial of `bench tune`, which no board holds"
@@ -131,111 +110,21 @@ def _read(path: Path) -> Record:
     return record
 
 
-def frame_of(records: Iterable[Record]) -> pd.DataFrame:
-    """The records as a frame, in the order of track, method, seed, with each run's gain over the baseline's."""
-    runs = [run_of(record) for record in records]
-    frame = pd.DataFrame([astuple(run) for run in runs], columns=[field.name for field in fields(Run)])
-    frame = frame.astype({field.name: DTYPES[_annotation(field.type)] for field in fields(Run)})
-    frame["current"] = _is_current(frame)
-    frame = frame.sort_values(["track", "method", "method_digest", "seed", "key"], ignore_index=True)
-    return _with_gain(frame)
+def _last_attempts(runs: Sequence[Run]) -> tuple[list[Run], int]:
+    last: dict[str, Run] = {}
+    for run in runs:
+        known = last.get(run.key)
+        if known is None or known.attempt < run.attempt:
+            last[run.key] = run
+    return list(last.values()), len(runs) - len(last)
 
 
-def _annotation(annotation: object) -> str:
-    return annotation.__name__ if isinstance(annotation, type) else str(annotation)
-
-
-def run_of(record: Record) -> Run:
-    """The record's row."""
-    spec, outcome, witness = record.spec, record.outcome, record.witness
-    ground, method, workload, scores = spec.ground, spec.method, spec.ground.workload, outcome.scores
-    return Run(
-        track=track(spec),
-        workload=ground.workload_name,
-        workload_title=workload.title,
-        standing=workload.standing,
-        caveat=workload.caveat,
-        workload_digest=ground.workload_digest,
-        method=method.name,
-        method_digest=method.digest,
-        title=method.title,
-        family=method.family,
-        sources=" ".join(sorted({part.source for term in method.terms for part in term.weights})),
-        current=True,
-        seed=spec.seed,
-        budget=spec.budget,
-        pace=spec.pace,
-        device=ground.device_class.label,
-        device_class=ground.device_class.digest,
-        device_detail=device_detail(ground.device_class),
-        rules=spec.rules,
-        ending=outcome.ending,
-        reason=outcome.reason or "",
-        marks=" ".join(mark for mark in get_args(Mark) if mark in record.marks),
-        planned_iterations=spec.iterations,
-        replanned_iterations=outcome.replanned_iterations,
-        iterations=outcome.iterations,
-        epochs=outcome.iterations * workload.training.batch / workload.data.train.count,
-        budget_seconds=spec.budget_seconds,
-        spent_seconds=outcome.spent_seconds,
-        wall_seconds=outcome.wall_seconds,
-        device_hours=outcome.spent_seconds / 3600 * ground.device_class.count,
-        miou=scores.miou if scores else None,
-        miou_absent_zero=scores.miou_absent_zero if scores else None,
-        miou_predicted=scores.miou_predicted if scores else None,
-        pixel_accuracy=scores.pixel_accuracy if scores else None,
-        teacher_miou=ground.teacher.miou,
-        cost_seconds=spec.cost.seconds if spec.cost else None,
-        cost_ratio=spec.cost.ratio if spec.cost else None,
-        cost_ratio_low=spec.cost.ratio_low if spec.cost else None,
-        cost_ratio_high=spec.cost.ratio_high if spec.cost else None,
-        witness_cpu_seconds=witness.cpu_seconds if witness else None,
-        witness_wall_seconds=witness.wall_seconds if witness else None,
-        disagreements="; ".join(record.disagreements),
-        energy_joules=outcome.readings.energy_joules if outcome.readings else None,
-        parameters=outcome.student_parameters,
-        concurrency=ground.concurrency,
-        host=outcome.conditions.host if outcome.conditions else "",
-        key=spec.key,
-        attempt=spec.attempt,
-        started=record.started,
-        ended=record.ended,
-    )
-
-
-def track(spec: RunSpec) -> str:
-    """Names the board that a run stands on; `60m` and `1h` are one budget."""
-    budget = Budget.parse(spec.budget)
-    amount = f"{budget.amount:.9g} {budget.unit} of {budget.anchor}"
-    ground = spec.ground
-    return sha256(ground.workload_digest, amount, ground.device_class.digest, spec.pace, str(spec.rules))[:12]
-
-
-def device_detail(device: DeviceClass) -> str:
-    """What the device class holds beyond its label."""
-    parts = (
-        f"{device.count} devices" if device.count > 1 else "",
-        f"{device.memory_gib} GiB" if device.memory_gib is not None else "",
-        f"MIG {device.mig}" if device.mig else "",
-        f"{device.power_limit_watts} W" if device.power_limit_watts is not None else "",
-        device.precision,
-        f"torch {device.torch}",
-        f"CUDA {device.cuda}" if device.cuda else "",
-    )
-    return ", ".join(part for part in parts if part)
-
-
-def _is_current(frame: pd.DataFrame) -> pd.Series:
-    """Whether a run is of the version of its method that ended last on its track."""
-    version = frame.groupby(["track", "method", "method_digest"])["ended"].transform("max")
-    latest = frame.groupby(["track", "method"])["ended"].transform("max")
-    return version == latest
-
-
-def _with_gain(frame: pd.DataFrame) -> pd.DataFrame:
-    """Adds the current baseline's mIoU at the same seed of the same track, and the difference to it."""
-    baseline = frame[(frame.method == BASELINE) & frame.current].set_index(["track", "seed"])["miou"]
-    paired = frame[["track", "seed"]].join(baseline.rename("baseline_miou"), on=["track", "seed"])
-    frame["baseline_miou"] = paired["baseline_miou"].astype("float64")
-    frame["gain"] = frame["miou"] - frame["baseline_miou"]
-    return frame
+def _once_each(runs: Sequence[Run]) -> tuple[list[Run], list[Unreadable]]:
+    """A run that lies there under two keys counts once, under the key that comes first."""
+    first: dict[tuple[str, str, str, int], Run] = {}
+    twice: list[Unreadable] = []
+    for run in sorted(runs, key=lambda run: run.key):
+        same = first.setdefault((run.track, run.method, run.method_digest, run.seed), run)
+        if same is not run:
+            twice.append(Unreadable(f"{run.name}.json", f"the same run as {same.name}.json, which counts: remove one"))
+    return list(first.values()), twice

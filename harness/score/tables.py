@@ -6,14 +6,37 @@ import re
 from collections.abc import Sequence
 
 from harness.score import numerals
-from harness.score.leaderboard import Board, Row, Tally
+from harness.score.leaderboard import Board, Row
+from harness.score.reasons import Tally
 from harness.score.stats import Estimate, Interval
 
 CSV_HEADER = (
     *("track", "workload", "standing", "budget", "budget_seconds", "device", "pace", "rules", "teacher_miou"),
-    *("rank", "above_the_line", "method", "method_digest", "title", "family", "sources", "n", "planned"),
-    *("miou", "miou_low", "miou_high", "gain", "gain_n", "gain_low", "gain_high", "teacher_share"),
-    *("iterations", "epochs", "cost_ratio", "cost_ratio_low", "cost_ratio_high", "device_hours"),
+    *(
+        "rank",
+        "rank_best",
+        "rank_worst",
+        "above_the_line",
+        "method",
+        "method_digest",
+        "title",
+        "family",
+        "sources",
+        "n",
+        "planned",
+    ),
+    *("miou", "miou_low", "miou_high", "gain", "gain_n", "gain_low", "gain_high"),
+    *("gain_images_low", "gain_images_high", "teacher_share"),
+    *(
+        "iterations",
+        "epochs",
+        "images",
+        "cost_ratio",
+        "cost_ratio_low",
+        "cost_ratio_high",
+        "device_hours",
+        "energy_kwh",
+    ),
     *("endings", "marks", "why", "notes"),
 )
 HEADER = (
@@ -36,16 +59,29 @@ def _csv_row(board: Board, row: Row) -> tuple[object, ...]:
     place = (board.track, board.workload, board.standing, board.budget, board.budget_seconds, board.device, board.pace)
     miou_mean, _, *miou_ends = _parts(row.miou)
     return (
-        *(*place, board.rules, board.teacher_miou, row.rank, row.above),
+        *(*place, board.rules, board.teacher_miou, row.rank, *_ranks(row), row.above),
         *(row.method, row.digest, row.title, row.family, " ".join(row.sources), row.n, row.planned),
-        *(miou_mean, *miou_ends, *_parts(row.gain), row.share),
-        *(row.iterations, row.epochs, row.cost_ratio, *_ends(row.cost_interval), row.device_hours),
+        *(miou_mean, *miou_ends, *_parts(row.gain), *_ends(row.gain_images), row.share),
+        *(row.iterations, row.epochs, row.images, row.cost_ratio, *_ends(row.cost_interval)),
+        *(row.device_hours, row.energy_kwh),
         *(tallied(row.endings, row.planned), tallied(row.marks, row.planned), "; ".join(row.why), "; ".join(row.notes)),
     )
 
 
 def _parts(estimate: Estimate | None) -> tuple[float | None, int | None, float | None, float | None]:
     return (estimate.mean, estimate.n, *_ends(estimate.interval)) if estimate else (None, None, None, None)
+
+
+def _ranks(row: Row) -> tuple[int | None, int | None]:
+    return (row.ranks.best, row.ranks.worst) if row.ranks else (None, None)
+
+
+def ranked(row: Row) -> str:
+    """`2 (1–4)`: its rank, and those that chance leaves it."""
+    if row.rank is None:
+        return numerals.NONE
+    chance = row.ranks and row.ranks.best < row.ranks.worst
+    return f"{row.rank} ({row.ranks.best}–{row.ranks.worst})" if row.ranks and chance else f"{row.rank}"
 
 
 def _ends(interval: Interval | None) -> tuple[float | None, float | None]:
@@ -102,7 +138,7 @@ def table(board: Board, rows: Sequence[Row]) -> list[tuple[str, ...]]:
 
 def _cells(row: Row, digits: int) -> tuple[str, ...]:
     return (
-        *(str(row.rank) if row.rank else numerals.NONE, row.method, row.title, row.family),
+        *(ranked(row), row.method, row.title, row.family),
         f"{row.n}" if row.n == row.planned else f"{row.n} of {row.planned}",
         _joined(numerals.percent(row.miou.mean if row.miou else None, digits), numerals.half_width(row.miou, digits)),
         _joined(numerals.points(row.gain.mean if row.gain else None, digits), numerals.half_width(row.gain, digits)),

@@ -3,13 +3,14 @@
 import pytest
 
 from harness.ledger.rules import RULES_VERSION
-from harness.score.leaderboard import Tally, boards
-from harness.score.store import frame_of
+from harness.score.leaderboard import boards
+from harness.score.reasons import Tally
+from harness.score.runs import runs_of
 from tests.factories import device_class, ground, record, workload
 
 
 def board_of(*records):
-    (only,) = boards(frame_of(records))
+    (only,) = boards(runs_of(records))
     return only
 
 
@@ -143,7 +144,7 @@ def test_a_track_is_a_board_and_benchmarks_come_first():
         record(on=real, budget="1h"),
         record(rules=RULES_VERSION + 1, budget="90s"),
     ]
-    found = boards(frame_of(runs))
+    found = boards(runs_of(runs))
 
     assert [board.workload for board in found] == ["camvid", "streets", "streets", "streets"]
     assert [(board.rules, board.budget) for board in found[1:]] == [
@@ -155,4 +156,4 @@ def test_a_track_is_a_board_and_benchmarks_come_first():
 
 def test_an_empty_frame_has_no_board():
     """Nothing in, nothing out."""
-    assert boards(frame_of([])) == ()
+    assert boards(runs_of([])) == ()

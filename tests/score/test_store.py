@@ -1,91 +1,112 @@
-"""The tidy frame."""
+"""A results folder as runs: what counts, and what is no record, by name."""
 
-import pandas as pd
+import os
+
 import pytest
 
+from harness.ledger import stored
 from harness.ledger.errors import BadInput
-from harness.score import load
-from harness.score.store import COLUMNS, track
-from tests.factories import device_class, ground, method, record, save, spec
+from harness.ledger.rules import RULES_VERSION
+from harness.score import store
+from harness.score.store import read_record, read_results
+from tests.factories import record, save, spec
 
 
-def test_a_missing_or_empty_folder_gives_an_empty_frame_with_columns_and_types(tmp_path):
-    """Code that works on a frame works on an empty one."""
-    save(tmp_path / "full", record())
-    empty, full = load(tmp_path / "missing"), load(str(tmp_path / "full"))
-
-    assert tuple(empty.columns) == COLUMNS
-    assert len(empty) == 0
-    pd.testing.assert_series_equal(full.dtypes, empty.dtypes)
+def changed(held, **changes):
+    """The record with another spec."""
+    return held.model_copy(update={"spec": held.spec.model_copy(update=changes)})
 
 
-def test_every_run_is_a_row_of_plain_numbers(tmp_path):
-    """A record's numbers stand in their columns, in fractions and seconds."""
-    save(tmp_path, record("kd", 2, 0.5, iterations=900, cost_ratio=2.0, marks=("cost_uncertain", "off_budget")))
-    row = load(tmp_path).iloc[0]
+def the_one_unreadable(folder):
+    (only,) = read_results(folder).unreadable
+    return only
 
-    assert (row.workload, row.method, row.seed, row.budget, row.pace) == ("streets", "kd", 2, "90s", "clock")
-    assert (row.miou, row.teacher_miou) == (0.5, 0.72)
-    assert (row.planned_iterations, row.iterations, row.epochs) == (900, 900, 75.0)
-    assert (row.budget_seconds, row.spent_seconds, row.device_hours) == (90.0, 90.0, 0.025)
-    assert (row.cost_ratio, row.cost_seconds) == (2.0, 0.2)
-    assert row.marks == "off_budget cost_uncertain"
-    assert (row.device, row.host, row.sources) == ("Test CPU, 1 thread", "node1", "authors")
+
+@pytest.mark.parametrize("folder", ["missing", "runs", "."])
+def test_a_missing_or_empty_folder_holds_nothing(tmp_path, folder):
+    """Nothing ran there yet."""
+    (tmp_path / "runs").mkdir()
+    found = read_results(tmp_path / folder)
+
+    assert (found.runs, found.unreadable, found.superseded) == ((), (), 0)
 
 
 def test_the_last_attempt_of_a_key_counts(tmp_path):
-    """A run that failed and was repeated is one row; ten comes after nine."""
-    save(tmp_path, record(ending="failed", reason="disk", attempt=9), record(miou=0.6, attempt=10))
-    frame = load(tmp_path)
+    """A run that failed and was repeated is one; ten comes after nine; what was superseded is counted."""
+    save(tmp_path, *(record(ending="failed", reason="disk", attempt=attempt) for attempt in (2, 9)))
+    save(tmp_path, record(miou=0.6, attempt=10), record(seed=1))
+    found = read_results(str(tmp_path))
 
-    assert list(frame[["attempt", "ending", "miou"]].itertuples(index=False, name=None)) == [(10, "done", 0.6)]
-
-
-def test_what_a_run_has_not_is_missing_not_zero(tmp_path):
-    """A diverged run has no mIoU, an unmeasured cost is none."""
-    save(tmp_path, record(ending="diverged", reason="loss is not finite", cost_ratio=None, budget="1k it"))
-    row = load(tmp_path).iloc[0]
-
-    assert pd.isna([row.miou, row.gain, row.cost_ratio, row.budget_seconds, row.replanned_iterations]).all()
-    assert row.reason == "loss is not finite"
+    assert [(run.seed, run.attempt, run.ending, run.miou) for run in found.runs] == [
+        (0, 10, "done", 0.6),
+        (1, 1, "done", 0.5),
+    ]
+    assert found.superseded == 2
 
 
-def test_a_file_that_cannot_be_read_is_named(tmp_path):
-    """Nothing is dropped in silence."""
+def test_a_file_that_cannot_be_read_is_named_and_the_others_count(tmp_path):
+    """One broken file takes no board away."""
     save(tmp_path, record())
-    broken = tmp_path / "runs" / "abc.1.json"
-    broken.write_text('{"format": 1')
+    (tmp_path / "runs" / "abc.1.json").write_text('{"format": 1')
+    found = read_results(tmp_path)
 
-    with pytest.raises(BadInput, match=r"abc\.1\.json"):
-        load(tmp_path)
+    assert len(found.runs) == 1
+    assert [each.file for each in found.unreadable] == ["abc.1.json"]
+    assert str(tmp_path) not in found.unreadable[0].why
+
+
+def test_a_broken_last_attempt_leaves_the_one_before(tmp_path):
+    """It is named, so that nobody takes the earlier one for the last without a line that says so."""
+    save(tmp_path, record(miou=0.4))
+    (written,) = (tmp_path / "runs").glob("*.json")
+    broken = written.with_name(written.name.replace(".1.json", ".2.json"))
+    broken.write_text("")
+    found = read_results(tmp_path)
+
+    assert [run.attempt for run in found.runs] == [1]
+    assert [each.file for each in found.unreadable] == [broken.name]
 
 
 def test_a_record_with_an_unreadable_budget_is_named(tmp_path):
     """Its board could not be told."""
-    strange = record()
-    save(tmp_path, strange.model_copy(update={"spec": strange.spec.model_copy(update={"budget": "a while"})}))
+    save(tmp_path, changed(record(), budget="a while"))
 
-    with pytest.raises(BadInput, match=r"runs/.*\.1\.json: spec\.budget: .*'a while'"):
-        load(tmp_path)
+    assert "spec.budget" in the_one_unreadable(tmp_path).why
+    assert "'a while'" in the_one_unreadable(tmp_path).why
 
 
 @pytest.mark.parametrize("name", ["notes.json", "abc.json", "other.1.json"])
-def test_a_record_under_a_strange_name_is_refused(tmp_path, name):
+def test_a_record_under_a_strange_name_is_no_record(tmp_path, name):
     """A renamed record could hide another or count twice."""
     save(tmp_path, record())
     (written,) = (tmp_path / "runs").glob("*.json")
     written.rename(written.with_name(name))
 
+    assert the_one_unreadable(tmp_path).file == name
     with pytest.raises(BadInput, match=name):
-        load(tmp_path)
+        read_record(tmp_path / "runs" / name)
 
 
-def test_a_status_beside_a_record_is_no_record(tmp_path):
-    """The engine's status file may lie there while a run is at work."""
+def test_a_run_under_two_keys_counts_once(tmp_path):
+    """Two folders' records of the same track, method, version and seed are one run: the second is named."""
+    held = record()
+    rules = RULES_VERSION - 1  # whose keys nobody can work out any more
+    older = changed(held, key="a", rules=rules)
+    save(tmp_path, older, changed(older, key="b"), changed(older, key="c", seed=1))
+    found = read_results(tmp_path)
+
+    assert [run.key for run in found.runs] == ["a", "c"]
+    assert [(each.file, "a.1.json" in each.why) for each in found.unreadable] == [("b.1.json", True)]
+
+
+@pytest.mark.parametrize("name", ["abc.1.status.json", "abc.1.spec.json", "abc.1.npz"])
+def test_what_lies_beside_a_record_is_no_record(tmp_path, name):
+    """The engine's status may lie there while a run is at work; counts lie beside every record."""
     save(tmp_path, record())
-    (tmp_path / "runs" / "abc.1.status.json").write_text("{}")
+    (tmp_path / "runs" / name).write_text("{}")
+    found = read_results(tmp_path)
 
-    assert len(load(tmp_path)) == 1
+    assert (len(found.runs), found.unreadable) == (1, ())
 
 
 def test_runs_that_are_no_folder_are_refused(tmp_path):
@@ -93,57 +114,53 @@ def test_runs_that_are_no_folder_are_refused(tmp_path):
     (tmp_path / "runs").write_text("")
 
     with pytest.raises(BadInput, match="is no folder"):
-        load(tmp_path)
+        read_results(tmp_path)
 
 
-def test_gain_is_paired_by_seed(tmp_path):
-    """Each run is held against the baseline of its own seed and track."""
-    save(tmp_path, record("baseline", 0, 0.50), record("baseline", 1, 0.54), record("baseline", 0, 0.1, budget="2m"))
-    save(tmp_path, record("kd", 0, 0.53), record("kd", 1, 0.55), record("kd", 2, 0.56))
-    frame = load(tmp_path)
+def test_a_record_that_has_not_one_iou_a_class_is_named(tmp_path):
+    """Nobody could say which class is which."""
+    held = record()
+    scores = held.outcome.scores.model_copy(update={"class_iou": (0.5, 0.5)})
+    save(tmp_path, held.model_copy(update={"outcome": held.outcome.model_copy(update={"scores": scores})}))
 
-    assert frame[frame.method == "kd"].gain.round(9).tolist()[:2] == [0.03, 0.01]
-    assert frame[frame.method == "kd"].gain.isna().tolist() == [False, False, True]
-
-
-def test_an_earlier_version_of_a_method_is_not_current(tmp_path):
-    """Versions are told apart by digest; the one that ended last is current."""
-    save(tmp_path, record("kd", digest="a" * 16, ended="2025-01-01T00:00:00Z"))
-    save(tmp_path, record("kd", digest="b" * 16, ended="2025-01-02T00:00:00Z"))
-    frame = load(tmp_path)
-
-    assert dict(zip(frame.method_digest, frame.current, strict=True)) == {"a" * 16: False, "b" * 16: True}
+    assert the_one_unreadable(tmp_path).why == "outcome.scores.class_iou: found 2 numbers: expected 4"
 
 
-def test_a_track_is_workload_budget_device_pace_and_rules():
-    """Two writings of one budget share a track; nothing else does."""
-    held = track(spec(budget="120s"))
-    h200 = ground(device=device_class(kind="cuda", model="H200"))
+def test_a_number_beyond_all_runs_is_named(tmp_path):
+    """Ten to the four hundredth iteration: no float holds what follows from it."""
+    held = record()
+    save(tmp_path, held.model_copy(update={"outcome": held.outcome.model_copy(update={"iterations": 10**400})}))
 
-    assert held == track(spec(method("cwd"), budget="2m", seed=5))
-    others = {track(spec(budget="3m")), track(spec(budget="2m", pace="iterations")), track(spec(budget="2m", rules=99))}
-    assert held not in others | {track(spec(on=h200, budget="2m"))}
-    assert len(others) == 3
-
-
-def test_device_hours_count_devices(tmp_path):
-    """An hour on two devices is two device-hours."""
-    save(tmp_path, record(on=ground(device=device_class(count=2)), budget="1h"))
-
-    assert load(tmp_path).device_hours.tolist() == [2.0]
+    assert "beyond anything that a run can have done" in the_one_unreadable(tmp_path).why
 
 
 def test_a_trial_is_on_no_board(tmp_path):
-    """It was scored on the tune split: a folder that holds one is refused, with the file."""
-    held = record()
-    trial = held.model_copy(update={"spec": held.spec.model_copy(update={"scored_on": "tune"})})
-    save(tmp_path, trial)
-    with pytest.raises(BadInput, match=r"spec\.scored_on: found .tune.: a trial of `bench tune`, which no board holds"):
-        load(tmp_path)
+    """It was scored on the tune split."""
+    save(tmp_path, changed(record(), scored_on="tune", key=spec(scored_on="tune").key))
+
+    assert the_one_unreadable(tmp_path).why == (
+        "spec.scored_on: found 'tune': a trial of `bench tune`, which no board holds"
+    )
 
 
-def test_accounts_that_differ_are_in_the_frame(tmp_path):
-    """One run's ledger does not add up, the other's does."""
-    wrong = record().model_copy(update={"disagreements": ("the clock says 9.00 s, the ledger has 7.00 s", "and more")})
-    save(tmp_path, wrong, record(seed=1))
-    assert load(tmp_path).disagreements.tolist() == ["the clock says 9.00 s, the ledger has 7.00 s; and more", ""]
+def test_a_pipe_or_a_huge_file_is_never_opened(tmp_path, monkeypatch):
+    """A stranger's folder neither blocks a report nor fills the memory."""
+    save(tmp_path, record())
+    os.mkfifo(tmp_path / "runs" / "abc.1.json")
+    assert "is no plain file" in the_one_unreadable(tmp_path).why
+
+    monkeypatch.setattr(stored, "LARGEST", 10)
+    assert [each.why.split(":")[-1] for each in read_results(tmp_path).unreadable if each.file != "abc.1.json"] == [
+        " expected at most 10"
+    ]
+
+
+def test_many_records_are_read_in_shares_like_a_few(tmp_path, monkeypatch):
+    """Two processes find what one finds, in the same order, broken files included."""
+    save(tmp_path, *(record("kd", seed, 0.01 * seed) for seed in range(7)))
+    (tmp_path / "runs" / "abc.1.json").write_text("{")
+    alone = read_results(tmp_path)
+    monkeypatch.setattr(store, "FEWEST_SHARED", 2)
+
+    assert read_results(tmp_path, processes=2) == alone
+    assert len(alone.runs) == 7

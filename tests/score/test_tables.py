@@ -4,7 +4,7 @@ import csv
 import io
 
 from harness.score.leaderboard import boards
-from harness.score.store import frame_of
+from harness.score.runs import runs_of
 from harness.score.tables import CSV_HEADER, to_csv, to_markdown
 from tests.factories import record
 
@@ -17,7 +17,7 @@ RUNS = [
 
 def test_csv_has_a_row_a_method_with_fractions_and_empty_cells():
     """A program reads it back without guessing."""
-    rows = list(csv.DictReader(io.StringIO(to_csv(boards(frame_of(RUNS))))))
+    rows = list(csv.DictReader(io.StringIO(to_csv(boards(runs_of(RUNS))))))
 
     assert tuple(rows[0]) == CSV_HEADER
     assert [(row["method"], row["rank"], row["above_the_line"]) for row in rows] == [
@@ -32,12 +32,12 @@ def test_csv_has_a_row_a_method_with_fractions_and_empty_cells():
 
 def test_markdown_shows_who_is_below_the_line_and_why():
     """Each section stands alone: heading facts, ranking, reasons."""
-    text = to_markdown(boards(frame_of(RUNS)))
+    text = to_markdown(boards(runs_of(RUNS)))
 
     assert "## Streets, drawn scenes · 90s · Test CPU, 1 thread" in text
     assert "**demonstration** Drawn scenes" in text
     assert (
-        text.index("| 1 | kd")
+        text.index("| 1 (1–2) | kd")
         < text.index("Below the line")
         < text.index(r"- `at`: out\_of\_memory: seeds 0, 1 (9 GiB)")
     )
@@ -45,7 +45,7 @@ def test_markdown_shows_who_is_below_the_line_and_why():
 
 def test_markdown_leaves_a_strangers_text_as_text():
     """No column, tag or code span more than was meant."""
-    text = to_markdown(boards(frame_of(RUNS)))
+    text = to_markdown(boards(runs_of(RUNS)))
 
     assert r"KD \| &lt;b&gt;soft&lt;/b&gt; \`labels\`" in text
     assert "<b>" not in text
