@@ -2,14 +2,14 @@
 
 import base64
 import hashlib
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import jinja2
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from harness import __version__
 from harness.ledger import rules
@@ -18,7 +18,8 @@ from harness.ledger.errors import BadInput
 from harness.ledger.files import write_bytes
 from harness.report import runs_data
 from harness.report.facts import facts_of, named
-from harness.report.picture import Part, Picture
+from harness.report.inlining import Inliner
+from harness.report.picture import Picture
 from harness.report.studio import Studio, picture
 from harness.report.style import THEME, Style, styles_of
 from harness.report.views import View, scaled_of, sections, students, teacher_hours
@@ -96,7 +97,9 @@ def make(results: Results, studio: Studio) -> Report:
         [studio.do(picture, facts, styles, f"{group}-{name}") for name, facts in named(found)]
         for group, found in shown.items()
     ]
-    answers = _over_images(found, results.folder, studio)
+    asked = _asked(found, results.folder, studio)
+    _template()  # compiled while others draw
+    answers = {track: future.result() for track, future in asked.items()}
     told = {board.track: with_gains(board, answers[board.track]) for board in found}
     views = _views(groups, told, joined, drawn, styles)
     unusable += [each for found in answers.values() for each in found.unusable]
@@ -119,11 +122,10 @@ def _flips_of(group: Group, joined: Sequence[Flip]) -> tuple[Flip, ...]:
     return tuple(flip for flip in joined if flip.time.track in tracks)
 
 
-def _over_images(found: Sequence[Board], folder: Path, studio: Studio) -> dict[str, Answer]:
-    """What the counts say of each board."""
+def _asked(found: Sequence[Board], folder: Path, studio: Studio) -> dict[str, Future[Answer]]:
+    """What the counts say of each board, as it comes out of the studio."""
     asked = {board.track: question(board) for board in found}
-    given = {track: studio.do(answer, each, folder) for track, each in asked.items() if each is not None}
-    return {track: given[track].result() if track in given else Answer({}, ()) for track in asked}
+    return {track: studio.do(answer, each, folder) for track, each in asked.items()}
 
 
 def _views(
@@ -167,17 +169,11 @@ def sheets(report: Report) -> Iterator[Sheet]:
 
 def render(report: Report) -> str:
     """The page: everything it needs is in it."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("harness.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(numerals=numerals, tallied=tallied, whisker=whisker, inline=inline, colour=colour)
-    script = environment.loader.get_source(environment, "page.js")[0] if environment.loader else ""
+    figures = Inliner(report.pictures)
+    page, script = _template()
     runs = report.results.runs
-    return environment.get_template("index.html.j2").render(
+    return page.render(
+        inline=figures.markup,
         groups=report.views,
         runs_count=len(runs),
         runs_json=runs_data.to_json(runs),
@@ -185,6 +181,8 @@ def render(report: Report) -> str:
         unreadable=report.unreadable,
         superseded=report.results.superseded,
         styles=report.styles,
+        figure_styles=figures.style_sheet,
+        figure_markers=figures.markers,
         methods=len(report.styles),
         latest=max(run.ended for run in runs),
         script=Markup(script),
@@ -192,6 +190,26 @@ def render(report: Report) -> str:
         rules=rules,
         version=__version__,
     )
+
+
+SCRIPTS = ("state", "tables", "figures", "runs", "page")
+"""The page's script, in order: each builds on those before."""
+
+
+@cache
+def _template() -> tuple[jinja2.Template, str]:
+    """The page's template, compiled, and its script."""
+    loader = jinja2.PackageLoader("harness.report")
+    environment = jinja2.Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(numerals=numerals, tallied=tallied, whisker=whisker, colour=colour)
+    script = "\n".join(loader.get_source(environment, f"script/{name}.js")[0] for name in SCRIPTS)
+    return environment.get_template("index.html.j2"), script
 
 
 def colour(style: Style) -> str:
@@ -214,27 +232,3 @@ def _gain_ends(row: Row) -> tuple[float, ...]:
     if row.gain is None:
         return ()
     return (row.gain.mean, *((row.gain.interval.low, row.gain.interval.high) if row.gain.interval else ()))
-
-
-PART = re.compile(r'id="part-(\d+)">')
-COLOURS = re.compile("|".join(re.escape(each) for each in THEME))
-
-
-def inline(picture: Picture) -> Markup:
-    """The figure for the page: its parts named, its colours the page's, its ids its own.
-
-    matplotlib has escaped its text; what parts say is escaped here.
-    """
-    svg = picture.svg[picture.svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = PART.sub(lambda found: _named(int(found[1]), picture.parts), svg)
-    svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{picture.name}-", svg)
-    svg = COLOURS.sub(lambda found: f"var(--{THEME[found[0]]})", svg)
-    return Markup(svg.replace("<svg ", f'<svg class="figure" data-figure="{escape(picture.name)}" ', 1))
-
-
-def _named(place: int, parts: Sequence[Part]) -> str:
-    part = parts[place]
-    whose = f' data-method="{escape(part.method)}"' if part.method is not None else ""
-    title = f"<title>{escape(part.text)}</title>" if part.text else ""
-    return f'data-part="{place}"{whose}>{title}'

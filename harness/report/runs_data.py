@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Sequence
+from itertools import groupby
 from operator import attrgetter
 
 from markupsafe import Markup
@@ -43,7 +44,7 @@ def to_csv(runs: Sequence[Run]) -> str:
 def to_json(runs: Sequence[Run]) -> Markup:
     """Columns of numbers; words as their place in a list of words. No `<` stands in it, so that it ends no element."""
     words = {name: Words() for name in ("boards", "methods", "hosts", "endings", "marks", "reasons")}
-    columns = {
+    columns: dict[str, list[object]] = {
         "board": [words["boards"].place(run.track) for run in runs],
         "method": [words["methods"].place(run.method) for run in runs],
         "seed": [run.seed for run in runs],
@@ -59,7 +60,16 @@ def to_json(runs: Sequence[Run]) -> Markup:
         "key": [run.key.rpartition("-")[2][:12] for run in runs],
         "attempt": [run.attempt for run in runs],
     }
-    return as_json({**{name: found.known for name, found in words.items()}, "columns": columns})
+    shortened = {name: _in_stretches(column) for name, column in columns.items()}
+    return as_json({**{name: found.known for name, found in words.items()}, "columns": shortened})
+
+
+def _in_stretches(column: list[object]) -> object:
+    """`{"values": [3, 4], "counts": [10, 10]}` where that is shorter: runs of a method and a budget stand together."""
+    stretches = [(value, sum(1 for _ in same)) for value, same in groupby(column)]
+    if 2 * len(stretches) > len(column):
+        return column
+    return {"values": [value for value, _ in stretches], "counts": [count for _, count in stretches]}
 
 
 def as_json(value: object) -> Markup:

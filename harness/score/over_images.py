@@ -66,8 +66,10 @@ def _scored(runs: Sequence[Run], seeds: Sequence[int]) -> tuple[Scored, ...]:
     )
 
 
-def answer(asked: Question, folder: Path) -> Answer:
+def answer(asked: Question | None, folder: Path) -> Answer:
     """The intervals over images of the gains, the same images drawn for all rows."""
+    if asked is None:
+        return Answer({}, ())
     unusable: list[Unreadable] = []
     read = {
         scored.name: counts

@@ -23,12 +23,20 @@ ATTACK = f"{NAME}<script>document.title=2</script>"
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def chromium() -> Iterator[Browser]:
     with sync_playwright() as play:
         flags = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
         running = play.chromium.launch(executable_path=CHROMIUM, headless=True, args=flags)
         yield running
         running.close()
+
+
+@pytest.fixture
+def browser(chromium: Browser) -> Iterator[Browser]:
+    """Without what an earlier test opened."""
+    yield chromium
+    for context in chromium.contexts:
+        context.close()
 
 
 def runs() -> Iterator[Record]:

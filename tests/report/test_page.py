@@ -11,8 +11,8 @@ from harness.ledger.errors import BadInput
 from harness.ledger.record import Record
 from harness.ledger.rules import RULES_VERSION
 from harness.report import build
-from harness.report.page import inline, make, render, sheets, whisker
-from harness.report.picture import INK, Part, Picture
+from harness.report.page import make, render, sheets, whisker
+from harness.report.picture import Picture
 from harness.report.studio import Studio, picture
 from harness.score.leaderboard import boards
 from harness.score.runs import runs_of
@@ -59,7 +59,7 @@ class BlankSheets(Studio):
         super().__init__(processes=1)
 
     def do(self, work, /, *args, **kwargs):
-        blank = {"title": "A figure", "caption": "", "svg": "<svg ></svg>", "png": b""}
+        blank = {"title": "A figure", "caption": "", "svg": "<svg/>", "png": b""}
         return (
             super().do(lambda: Picture(name=args[2], **blank)) if work is picture else super().do(work, *args, **kwargs)
         )
@@ -138,17 +138,6 @@ def test_a_strangers_text_is_text(tmp_path):
     assert "onerror" not in reader.attributes
     assert "".join(reader.texts).count("<script>alert(1)</script>") >= 4
     assert "{{ 7 * 7 }}" in "".join(reader.texts)
-
-
-def test_what_a_figure_says_of_its_parts_is_text(tmp_path):
-    """A part gets its method and its words; the figure's colours become the page's, its ids its own."""
-    svg = f'<?xml version="1.0"?><svg width="1"><g id="part-0"><path id="m1" fill="{INK}"/></g><use href="#m1"/></svg>'
-    drawn = inline(Picture("fig", "", "", svg, b"", (Part('"><b>', "<i>79 %</i>"),)))
-
-    assert 'data-method="&#34;&gt;&lt;b&gt;"><title>&lt;i&gt;79 %&lt;/i&gt;</title>' in drawn
-    assert '<path id="fig-m1" fill="var(--ink)"/>' in drawn
-    assert 'href="#fig-m1"' in drawn
-    assert drawn.startswith('<svg class="figure" data-figure="fig" width="1">')
 
 
 def test_figures_stay_in_their_folder(tmp_path):
