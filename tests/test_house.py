@@ -50,7 +50,7 @@ def imports_in_functions(tree: ast.Module) -> Iterator[tuple[int, str]]:
 
 LATE = {
     Path("harness/score/__init__.py"): ["load"],  # pandas, which boards and the page do without
-    Path("harness/report/studio.py"): ["picture", "warm_up"],  # matplotlib, in a process of its own
+    Path("harness/report/studio.py"): ["picture"],  # matplotlib, in a process of its own
 }
 """Beside commands, whose body imports what it calls, so that `bench --help` is quick: who else does, for what."""
 

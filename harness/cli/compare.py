@@ -22,6 +22,7 @@ def compare(
 ) -> None:
     """Say by how much one method scores above another, paired by seed, and whether seeds or images could explain it."""
     import json
+    from dataclasses import asdict
 
     from harness.cli.console import print_line
     from harness.score.comparing import compare as differences
@@ -31,7 +32,9 @@ def compare(
     read = read_results(results)
     found = differences(read, first, second, workload, budget)
     if as_json:
-        typer.echo(json.dumps({"format": 1, "differences": [as_value(each) for each in found]}, indent=1))
+        left_out = [asdict(broken) for broken in read.unreadable]
+        whole = {"format": 1, "differences": [as_value(each) for each in found], "left_out": left_out}
+        typer.echo(json.dumps(whole, indent=1))
         return
     show(found)
     for each in found:

@@ -18,11 +18,13 @@ def report(
     out: Annotated[Path, typer.Option(help="Folder for the page, tables and figures.")] = OUT,
 ) -> None:
     """Make the page, the leaderboard and the figures from the records."""
-    from harness.cli.console import print_line
-    from harness.ledger.device import cores
-    from harness.report import build
+    from harness.report.studio import Studio
 
-    made = build(results, out, processes=cores())
+    with Studio(processes=2) as studio:  # loads matplotlib, while what follows loads the rest
+        from harness.cli.console import print_line
+        from harness.report.page import build
+
+        made = build(results, out, studio)
     for board in made.boards:
         show_board(board)
     for file in made.unreadable:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 
 from harness.ledger.endings import Ending
 
@@ -11,6 +12,11 @@ class BadInput(Exception):
 
     ending: Ending = "skipped"
     """Of what was to be measured or run, when this is the reason why it cannot be."""
+
+
+def without_path(path: Path, error: BadInput) -> str:
+    """The message without the file that it begins with, for a line on which the file is named already."""
+    return str(error).removeprefix(f"{path}: ")
 
 
 def nearest(found: str, known: Iterable[str]) -> str:

@@ -12,6 +12,8 @@ from harness.ledger.errors import BadInput
 from harness.ledger.files import file_sha256, key_path, sha256_of, shown, write_bytes
 from harness.ledger.results import split_name, unfinished
 from harness.ledger.stored import (
+    FOLDERS,
+    TRIALS,
     Kind,
     Stored,
     must_be_plain,
@@ -56,6 +58,7 @@ class Merge:
 def plan_merge(sources: Sequence[Path], into: Path, but: frozenset[Kind] = frozenset()) -> Merge:
     """What merging the sources, but for some kinds of files, comes to; looks at everything, and writes nothing."""
     _must_be_apart(sources, into)
+    _must_take_copies(into)
     folders = [*([into] if into.exists() else []), *sources]
     held = {folder: _taken(stored(folder), but) for folder in folders}
     unreadable = [told for folder in folders for file in held[folder] if (told := _fault(file))]
@@ -80,7 +83,10 @@ def plan_merge(sources: Sequence[Path], into: Path, but: frozenset[Kind] = froze
 
 
 def carry_out(merge: Merge) -> None:
-    """Every copy made, each whole or not at all; BadInput when a source changed meanwhile, or there was any against."""
+    """Every copy made, each whole or not at all; BadInput when a source changed meanwhile, or there was any against.
+
+    Where one cannot be written half-way, as on a full disk, those before it stay: merging again goes on from there.
+    """
     if merge.against:
         raise BadInput(merge.against[0])
     for copy in merge.copies:
@@ -109,6 +115,14 @@ def _must_be_apart(sources: Sequence[Path], into: Path) -> None:
         seen[found] = "another FROM"
         if not any(file.kind != "leftover" for file in stored(source)):
             raise BadInput(f"FROM: {source}: found no records or costs: expected a results folder")
+
+
+def _must_take_copies(into: Path) -> None:
+    """BadInput, before anything is copied, where a file stands in place of a folder that copies go to."""
+    for room in (into, into / TRIALS):
+        for folder in (room, *(room / folder for folder in FOLDERS)):
+            if (folder.exists() or folder.is_symlink()) and not folder.is_dir():
+                raise BadInput(f"--into: {folder}: found no folder: expected one, or nothing yet")
 
 
 def _taken(files: Sequence[Stored], but: frozenset[Kind]) -> list[Stored]:

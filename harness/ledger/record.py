@@ -1,5 +1,7 @@
 """What a run leaves behind: written once, never edited."""
 
+import re
+from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -11,6 +13,16 @@ from harness.ledger.readings import Readings
 from harness.ledger.spec import RunSpec
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+
+UTC = re.compile(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|\+00:00)$")
+
+
+def is_utc(text: str) -> bool:
+    """Whether it is a time as records have it, UTC by ISO 8601: of two such the later one sorts last."""
+    try:
+        return UTC.fullmatch(text) is not None and bool(datetime.fromisoformat(text))
+    except ValueError:
+        return False
 
 
 class Scores(Value):

@@ -67,13 +67,26 @@ def stored(results: Path) -> list[Stored]:
 
     Links are not followed, so that a stranger's folder shows nothing that lies outside of it.
     """
-    if not results.is_dir():
-        raise BadInput(f"{results}: found {'no folder' if results.exists() else 'nothing'}: expected a results folder")
+    must_be_results(results)
     try:
-        found = [*_room(results, ""), *(_room(results / TRIALS, f"{TRIALS}/") if (results / TRIALS).is_dir() else ())]
+        found = [*_room(results, ""), *(_room(results / TRIALS, f"{TRIALS}/") if _is_folder(results / TRIALS) else ())]
     except OSError as error:
         raise BadInput(f"{error.filename}: cannot be read: {error.strerror}") from error
     return sorted(found, key=lambda each: each.place)
+
+
+def must_be_results(results: Path, before: str = "") -> None:
+    """BadInput unless a folder is there, the message with the words before it; it may be a link."""
+    if not results.is_dir():
+        found = "no folder" if results.exists() else "nothing"
+        raise BadInput(f"{before}{results}: found {found}: expected a results folder")
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether a folder of a results folder is there; BadInput for a link."""
+    if path.is_symlink():
+        raise BadInput(f"{path}: is a link, and links are not followed: expected a folder")
+    return path.is_dir()
 
 
 def _room(results: Path, before: str) -> Iterator[Stored]:
@@ -82,7 +95,7 @@ def _room(results: Path, before: str) -> Iterator[Stored]:
         if path.name not in BESIDE:
             yield Stored(f"{before}{path.name}", path, "leftover")
     for folder in FOLDERS:
-        for path in (results / folder).iterdir() if (results / folder).is_dir() else ():
+        for path in (results / folder).iterdir() if _is_folder(results / folder) else ():
             place = f"{folder}/{path.name}"
             if place not in FOLDERS and path.name != ".gitkeep":
                 yield Stored(f"{before}{place}", path, _kind(folder, path))
@@ -135,19 +148,22 @@ def read_named_record(path: Path) -> Record:
     record = read_stored(path, Record)
     if record.spec.name != path.stem:
         raise BadInput(f"{path}: spec: found the run {record.spec.name}: a record keeps the name it was written under")
-    key = key_of(record)
+    try:
+        key = key_of(record)
+    except BadInput as error:
+        raise BadInput(f"{path}: spec.budget: {str(error).removeprefix('--budget: ')}") from error
     if key is not None and key != record.spec.key:
         raise BadInput(f"{path}: spec.key: found {record.spec.key!r}: expected {key!r}, by what the run was")
     return record
 
 
 def key_of(record: Record) -> str | None:
-    """The key that a record's content comes down to; None for rules whose keys are made otherwise."""
+    """The key that a record's content comes down to; None for rules whose keys are made otherwise.
+
+    BadInput for a budget that is none.
+    """
     spec = record.spec
-    try:
-        budget = Budget.parse(spec.budget)
-    except BadInput as error:
-        raise BadInput(f"{spec.name}: spec.budget: {error}") from error
+    budget = Budget.parse(spec.budget)
     if spec.rules != RULES_VERSION:
         return None
     return RunKey(spec.ground, spec.method, spec.seed, budget, spec.pace, spec.scored_on).text

@@ -10,6 +10,8 @@ from harness.report.picture import Picture
 from harness.report.style import THEME
 
 SVG, LINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
+PIXELS = 1.44
+"""Of the page for a point of a figure, at most: letters are as large in all of them."""
 POINTS_AT = ("href", "clip-path")
 
 
@@ -41,6 +43,8 @@ class Inliner:
         for width in ("width", "height", "version"):
             root.attrib.pop(width, None)
         root.attrib |= {"class": "figure", "data-figure": picture.name}
+        if (box := root.attrib.get("viewBox", "").split())[2:]:
+            root.attrib["style"] = f"--wide:{PIXELS * float(box[2]):.0f}px"
         self._shorten(root, picture, prefix, self._shared(root), _targets(root))
         text = ElementTree.tostring(root, encoding="unicode").replace("ns0:", "").replace("xmlns:ns0", "xmlns")
         return Markup(text)

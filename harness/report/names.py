@@ -11,6 +11,11 @@ def shown(name: str, most: int = MOST_LETTERS) -> str:
     return plain if len(plain) <= most else f"{plain[: most - 1]}…"
 
 
+def letters(name: str) -> float:
+    """How many letters of middling width are as wide as the name: an `m` or a `W` takes the room of two."""
+    return len(name) + 0.75 * sum(each in "mwMW@%…" for each in name)
+
+
 def without_room(methods: int) -> str:
     """A sentence for a caption; nothing where every method has a row."""
     return f" Without room here: {methods} more, of lower mIoU." if methods else ""

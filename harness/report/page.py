@@ -58,6 +58,8 @@ class Report:
     views: tuple[View, ...]
     styles: Mapping[str, Style]
     unreadable: tuple[Unreadable, ...]
+    without_counts: Mapping[str, int]
+    """Runs of each track that left no counts of their images."""
 
     @property
     def pictures(self) -> tuple[Picture, ...]:
@@ -65,13 +67,13 @@ class Report:
         return tuple(picture for view in self.views for picture in view.pictures)
 
 
-def build(results: str | Path, out: str | Path, processes: int = 1) -> Report:
+def build(results: str | Path, out: str | Path, studio: Studio | None = None) -> Report:
     """Writes the report on RESULTS into OUT; nothing is written unless all of it could be made."""
-    with Studio(processes) as studio:
-        report = make(read_results(results, processes), studio)
-        for sheet in sheets(report):
-            _write(Path(out) / sheet.name, sheet.content)
-        return report
+    studio = studio or Studio(processes=1)
+    report = make(read_results(results, studio.pool), studio)
+    for sheet in sheets(report):
+        _write(Path(out) / sheet.name, sheet.content)
+    return report
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -102,8 +104,20 @@ def make(results: Results, studio: Studio) -> Report:
     answers = {track: future.result() for track, future in asked.items()}
     told = {board.track: with_gains(board, answers[board.track]) for board in found}
     views = _views(groups, told, joined, drawn, styles)
-    unusable += [each for found in answers.values() for each in found.unusable]
-    return Report(results, tuple(told[board.track] for board in found), views, styles, (*results.unreadable, *unusable))
+    unusable += [each for found in answers.values() for each in found.unusable if not _is_missing(each)]
+    return Report(
+        results=results,
+        boards=tuple(told[board.track] for board in found),
+        views=views,
+        styles=styles,
+        unreadable=(*results.unreadable, *unusable),
+        without_counts={track: sum(map(_is_missing, found.unusable)) for track, found in answers.items()},
+    )
+
+
+def _is_missing(counts: Unreadable) -> bool:
+    """Whether there is no such file: nothing to mend in it."""
+    return counts.why.startswith("cannot be read: No such file")
 
 
 def _nothing(results: Results) -> str:
@@ -136,12 +150,13 @@ def _views(
     styles: Mapping[str, Style],
 ) -> tuple[View, ...]:
     known = about(frozenset(styles))
-    shown: frozenset[str] = frozenset()
+    shown: dict[str, str] = {}
     views = []
-    for group, pictures in zip(groups, drawn, strict=True):
+    for place, (group, pictures) in enumerate(zip(groups, drawn, strict=True), start=1):
         whole = Group(tuple(told[board.track] for board in group.boards))
         methods = sections(whole, known, styles, shown)
-        shown |= {section.name for section in methods}
+        for section in methods:
+            shown.setdefault(section.name, f"m{place}-{section.digest[:8]}")
         views.append(
             View(
                 group=whole,
@@ -179,11 +194,12 @@ def render(report: Report) -> str:
         runs_json=runs_data.to_json(runs),
         live_json=runs_data.as_json({each.name: each.live for each in report.pictures if each.live}),
         unreadable=report.unreadable,
+        without_counts=report.without_counts,
         superseded=report.results.superseded,
         styles=report.styles,
         figure_styles=figures.style_sheet,
         figure_markers=figures.markers,
-        methods=len(report.styles),
+        methods=len({run.method for run in runs}),
         latest=max(run.ended for run in runs),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -191,6 +207,9 @@ def render(report: Report) -> str:
         version=__version__,
     )
 
+
+WORDED = {"start_up": "start-up", "warm_up": "warm-up"}
+"""Entries of a run's account that read otherwise than with a space for `_`."""
 
 SCRIPTS = ("state", "tables", "figures", "runs", "page")
 """The page's script, in order: each builds on those before."""
@@ -207,7 +226,7 @@ def _template() -> tuple[jinja2.Template, str]:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(numerals=numerals, tallied=tallied, whisker=whisker, colour=colour)
+    environment.globals.update(numerals=numerals, tallied=tallied, whisker=whisker, colour=colour, WORDED=WORDED)
     script = "\n".join(loader.get_source(environment, f"script/{name}.js")[0] for name in SCRIPTS)
     return environment.get_template("index.html.j2"), script
 

@@ -9,6 +9,7 @@ from operator import attrgetter
 
 from markupsafe import Markup
 
+from harness.ledger.method import BASELINE
 from harness.score.runs import Run, baseline_mious
 
 CSV_COLUMNS = (
@@ -22,9 +23,9 @@ DIGITS = 5
 
 
 def gains_of(runs: Sequence[Run]) -> list[float | None]:
-    """Each run's mIoU over the current baseline's at its seed."""
+    """Each run's mIoU over the current baseline's at its seed; None of the baseline itself."""
     baseline = baseline_mious(runs)
-    paired = [(run.miou, baseline.get((run.track, run.seed))) for run in runs]
+    paired = [(run.miou if run.method != BASELINE else None, baseline.get((run.track, run.seed))) for run in runs]
     return [None if ours is None or theirs is None else ours - theirs for ours, theirs in paired]
 
 

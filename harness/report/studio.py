@@ -1,31 +1,36 @@
 """Where figures are drawn and counts are read: beside the process that makes the page, or within it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import forkserver, get_context
 from types import TracebackType
-from typing import ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
 
-from harness.report.facts import Facts
-from harness.report.picture import Picture
-from harness.report.style import Style
+if TYPE_CHECKING:  # what this module imports is waited for before anything else is begun
+    from harness.report.facts import Facts
+    from harness.report.picture import Picture
+    from harness.report.style import Styles
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+DRAWING = "harness.report.figures.drawing"
+"""What brings matplotlib, and all that drawing needs."""
 
 
 class Studio:
     """Does work in other processes when it is given some, which load matplotlib while this one reads records.
 
-    They are started afresh, not forked: this process may have threads. Whoever uses more than one from a script
-    needs the guard that multiprocessing asks for; `bench report` has it.
+    They are forks of a server that loads it once. Whoever uses more than one from a script needs the guard that
+    multiprocessing asks for; `bench report` has it.
     """
 
     def __init__(self, processes: int) -> None:
-        spawn = get_context("spawn")
-        self.pool = ProcessPoolExecutor(processes, mp_context=spawn) if processes > 1 else None
-        for _ in range(processes if self.pool else 0):
-            self.do(warm_up)
+        context = get_context("forkserver")
+        self.pool = ProcessPoolExecutor(processes, mp_context=context) if processes > 1 else None
+        if self.pool is not None:
+            context.set_forkserver_preload([DRAWING])
+            forkserver.ensure_running()  # begins to load now, and nobody waits for it
 
     def do(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
         """The work's result, when it is asked for."""
@@ -45,13 +50,8 @@ class Studio:
             self.pool.shutdown(wait=False, cancel_futures=True)
 
 
-def warm_up() -> None:
-    """Matplotlib and numpy are loaded afterwards."""
-    import harness.report.figures.drawing  # noqa: F401  # the point of it: the page's own process never needs it
-
-
-def picture(facts: Facts, styles: Mapping[str, Style], name: str) -> Picture:
+def picture(facts: "Facts", styles: "Styles", name: str) -> "Picture":
     """The figure that shows these facts."""
-    from harness.report.figures.drawing import draw  # see warm_up
+    from harness.report.figures.drawing import draw  # matplotlib, which the page's own process never needs
 
     return draw(facts, styles, name)

@@ -10,13 +10,10 @@ from harness.ledger.about import About
 from harness.ledger.method import BASELINE
 from harness.report.picture import Picture
 from harness.report.style import Style
-from harness.score.groups import Flip, Group
+from harness.score.groups import Flip, Group, board_hours
 from harness.score.leaderboard import Board, Row
 from harness.score.runs import Amounts, Run
-from harness.score.scaling import BreakEven, Reached, Scaling, area, break_even, charged, time_to
-
-SECONDS_SHOWN = 3
-"""Significant figures of a mean of seconds."""
+from harness.score.scaling import STUDENTS, BreakEven, Reached, Scaling, area, break_even, charged, time_to
 
 
 class Link(NamedTuple):
@@ -71,6 +68,8 @@ class MethodSection:
     rows: tuple[tuple[Board, Row], ...]
     descriptor: str | None
     """As it ships with this version; None of a method that does not ship, or that a group above has shown."""
+    described_in: str | None
+    """The place on the page of the section that describes it, where a group above has shown it."""
     paper: Link | None
     reference: Link | None
     notes: str
@@ -118,14 +117,6 @@ def _curves(group: Group) -> dict[tuple[str, str], Scaling]:
     return {key: Scaling.of(found.items()) for key, found in points.items()}
 
 
-def board_hours(board: Board) -> float | None:
-    """Device-hours that a run of a board by time may spend."""
-    spent = next((run for row in board.rows for run in row.runs if run.spent_seconds), None)
-    if spent is None or board.budget_seconds is None:
-        return None
-    return board.budget_seconds * spent.device_hours / spent.spent_seconds
-
-
 def _scaled(key: tuple[str, str], curve: Scaling, alone: Scaling, group: Group) -> Scaled:
     method, digest = key
     teacher, is_taught = teacher_hours(group), method != BASELINE
@@ -149,7 +140,7 @@ def _break_even(
 
 
 def _charged(hours: float, teacher: float, taught: int) -> tuple[float, ...]:
-    return tuple(charged(hours, teacher, count) for count in (1, 10, max(1, taught)))
+    return tuple(charged(hours, teacher, count) for count in (*STUDENTS, max(1, taught)))
 
 
 def teacher_hours(group: Group) -> float | None:
@@ -167,18 +158,21 @@ def _runs(group: Group) -> list[Run]:
 
 
 def sections(
-    group: Group, known: Mapping[str, About], styles: Mapping[str, Style], shown: frozenset[str]
+    group: Group, known: Mapping[str, About], styles: Mapping[str, Style], shown: Mapping[str, str]
 ) -> tuple[MethodSection, ...]:
-    """A section a method, in the order of the largest board; what is `shown` already is not described again."""
+    """A section a method, in the order of the largest board; not described again where `shown` has its place."""
     order = {(row.method, row.digest): None for board in (group.largest, *group.boards) for row in board.rows}
     return tuple(
-        _section(group.rows(method, digest), known.get(method) if method not in shown else None, styles[method])
+        _section(group.rows(method, digest), known.get(method), styles[method], shown.get(method))
         for method, digest in order
     )
 
 
-def _section(rows: tuple[tuple[Board, Row], ...], known: About | None, style: Style) -> MethodSection:
+def _section(
+    rows: tuple[tuple[Board, Row], ...], about: About | None, style: Style, described_in: str | None
+) -> MethodSection:
     row = rows[-1][1]
+    known = about if described_in is None else None
     last = row.scored[-1] if row.scored else row.runs[-1]
     return MethodSection(
         name=row.method,
@@ -188,6 +182,7 @@ def _section(rows: tuple[tuple[Board, Row], ...], known: About | None, style: St
         style=style,
         rows=rows,
         descriptor=known.text if known else None,
+        described_in=described_in if about else None,
         paper=_paper(known),
         reference=_reference(known),
         notes=known.notes if known else "",

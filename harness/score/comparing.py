@@ -1,6 +1,6 @@
 """Two methods on every board where both have runs: the difference, how sure it is, and a sentence that says so."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +11,12 @@ from harness.ledger.counts import read_counts
 from harness.ledger.errors import BadInput, nearest
 from harness.ledger.results import counts_path
 from harness.ledger.rules import RULES_VERSION
+from harness.ledger.stored import must_be_results
 from harness.score import numerals
 from harness.score.images import bootstrap_difference
 from harness.score.leaderboard import Board, Row, boards
-from harness.score.model import pairwise
+from harness.score.model import paired
+from harness.score.over_images import MOST_SEEDS
 from harness.score.runs import Run, current_versions, version_of
 from harness.score.stats import Estimate, Floats, Interval
 from harness.score.store import Results
@@ -29,10 +31,12 @@ class Difference:
     board: Board
     first: Row
     second: Row
+    where: str
+    """`streets at 20s, AMD EPYC, 1 thread`, and more where that says another board found beside it too."""
     mean: float | None
-    """None where they share no seed on which both finished."""
+    """Over the seeds of the board's on which both finished; None where there is none."""
     n: int
-    """Seeds on which both finished."""
+    """So many seeds."""
     alone: Interval | None
     """For this pair, looked at alone; None for one seed."""
     together: Interval | None
@@ -43,12 +47,6 @@ class Difference:
     """The runs as they are, the images drawn again; None without the counts of both."""
     notes: tuple[str, ...]
     """What else is to be known, a line each."""
-
-    @property
-    def where(self) -> str:
-        """`streets at 20s, AMD EPYC, 1 thread`."""
-        rules = "" if self.board.rules == RULES_VERSION else f", version {self.board.rules} of the rules"
-        return f"{self.board.workload} at {self.board.budget}, {self.board.device}{rules}"
 
 
 def compare(results: Results, first: str, second: str, workload: str | None, budget: str | None) -> list[Difference]:
@@ -62,17 +60,35 @@ def compare(results: Results, first: str, second: str, workload: str | None, bud
     for board in chosen:
         one, other = _current(board, first), _current(board, second)
         if one is not None and other is not None:
-            found.append(_difference(results.folder, board, one, other))
+            found.append((board, one, other))
     if not found:
         places = "; ".join(f"{name} ran on {_boards_of(chosen, name)}" for name in (first, second))
         raise BadInput(f"A B: no board has runs of both: {places}")
-    return found
+    wheres = _wheres([board for board, _, _ in found])
+    return [_difference(results.folder, *each, where) for each, where in zip(found, wheres, strict=True)]
+
+
+def _wheres(found: Sequence[Board]) -> list[str]:
+    """What tells the boards apart, in as few words as do."""
+    short = [_where(board) for board in found]
+    return [
+        f"{where}, {board.pace} pace, {board.device_detail}, workload {board.workload_digest[:6]}"
+        if short.count(where) > 1
+        else where
+        for board, where in zip(found, short, strict=True)
+    ]
+
+
+def _where(board: Board) -> str:
+    rules = "" if board.rules == RULES_VERSION else f", version {board.rules} of the rules"
+    return f"{board.workload} at {board.budget}, {board.device}{rules}"
 
 
 def _chosen(results: Results, workload: str | None, budget: str | None) -> list[Board]:
     """The boards that were asked for."""
     found = list(boards(results.runs))
     if not found:
+        must_be_results(results.folder, "--results: ")
         raise BadInput(f"--results: {results.folder}: found no records: expected those of `bench run`")
     if workload is not None:
         known = sorted({board.workload for board in found})
@@ -107,28 +123,23 @@ def _current(board: Board, name: str) -> Row | None:
     return next((row for row in rows if version_of(row.runs[0]) in current), None)
 
 
-def _difference(folder: Path, board: Board, first: Row, second: Row) -> Difference:
+def _difference(folder: Path, board: Board, first: Row, second: Row, where: str) -> Difference:
     """The difference by the board's model, of rows below the line beside those above it."""
     others = [row for row in board.ranked if row is not first and row is not second]
-    table = np.array([_mious(row, board.seeds) for row in (first, second, *others)])
-    shared = _shared(board, first, second)
-    pairs = pairwise(table) if shared else None
-    mean = float(np.nanmean(table[0] - table[1])) if shared else None
-    if pairs is not None:
-        mean = float(pairs.difference[0, 1])  # also through methods that share seeds with both, where runs are missing
-    compared = int((np.count_nonzero(~np.isnan(table), axis=1) > 1).sum())
-    over_images, missing = _over_images(folder, shared)
+    found = paired(np.array([_mious(row, board.seeds) for row in (first, second, *others)]), 0, 1)
+    over_images, missing = _over_images(folder, board, _shared(board, first, second))
     return Difference(
         board=board,
         first=first,
         second=second,
-        mean=mean,
-        n=len(shared),
-        alone=None if pairs is None else _interval(mean, pairs.half_alone[0, 1], len(shared)),
-        together=None if pairs is None else _interval(mean, pairs.half[0, 1], len(shared)),
-        pairs=compared * (compared - 1) // 2,
+        where=where,
+        mean=found.mean if found else None,
+        n=found.n if found else 0,
+        alone=found.alone if found else None,
+        together=found.together if found else None,
+        pairs=found.pairs if found else 0,
         over_images=over_images,
-        notes=(*_below(first), *_below(second), *missing),
+        notes=(*_beside(first), *_beside(second), *missing),
     )
 
 
@@ -144,14 +155,13 @@ def _shared(board: Board, first: Row, second: Row) -> list[tuple[Run, Run]]:
     return [(run, theirs[run.seed]) for run in first.scored if run.seed in theirs and run.seed in board.seeds]
 
 
-def _interval(mean: float | None, half: float, n: int) -> Interval | None:
-    return None if mean is None or n < 2 or np.isnan(half) else Interval(mean - half, mean + half)
-
-
-def _over_images(folder: Path, shared: Sequence[tuple[Run, Run]]) -> tuple[Interval | None, tuple[str, ...]]:
-    """The interval over images, and why there is none."""
+def _over_images(
+    folder: Path, board: Board, finished: Sequence[tuple[Run, Run]]
+) -> tuple[Interval | None, tuple[str, ...]]:
+    """The interval over images, of as many seeds as on the page, and why there is none."""
+    shared = [pair for pair in finished if pair[0].seed in board.seeds[:MOST_SEEDS]]
     if not shared:
-        return None, ()
+        return None, (f"no interval over images: it is of the board's first {MOST_SEEDS} seeds",) if finished else ()
     try:
         ours, theirs = (
             [read_counts(counts_path(folder, run.name), run.scored_images or 0, len(run.class_iou)) for run in side]
@@ -162,19 +172,27 @@ def _over_images(folder: Path, shared: Sequence[tuple[Run, Run]]) -> tuple[Inter
         return None, (f"no interval over images: {error}",)
 
 
-def _below(row: Row) -> tuple[str, ...]:
-    """Why a row stands below the line."""
-    return (f"{row.method} stands below the line: {'; '.join(row.why)}",) if row.why else ()
+def _beside(row: Row) -> Iterator[str]:
+    """Why a row stands below the line, and what else is to be said of it."""
+    if row.why:
+        yield f"{row.method} stands below the line: {'; '.join(row.why)}"
+    yield from (f"{row.method}: {note}" for note in row.notes)
 
 
 def sentence(found: Difference) -> str:
     """What the numbers come to, in plain English; points are percentage points of mIoU."""
     names = f"{found.first.method} and {found.second.method}"
     if found.mean is None:
-        return f"On {found.where}: {names} share no seed on which both finished: nothing to compare."
+        return f"On {found.where}: {names} share no seed{_of_board(found)} on which both finished: nothing to compare."
     digits = numerals.decimals([Estimate(found.mean, found.n, found.together)])
     images = f"; over images {_range(found.over_images, digits)}" if found.over_images else ""
     return f"On {found.where}: {_stated(found, digits)}: {_judged(found)}{images}."
+
+
+def _of_board(found: Difference) -> str:
+    """` of the board's (0, 1)` where they share another one."""
+    both = {run.seed for run in found.first.scored} & {run.seed for run in found.second.scored}
+    return f" of the board's ({', '.join(map(str, found.board.seeds))})" if both else ""
 
 
 def _stated(found: Difference, digits: int) -> str:

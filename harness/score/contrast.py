@@ -3,6 +3,7 @@
 The claim and its opposite clear the same bar: with every mIoU negated, supported and contradicted change places.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -93,8 +94,8 @@ def verdict(
 ) -> Verdict:
     """The verdict of a track, whose table of mIoU (methods × seeds) has the entrants' rows in their order.
 
-    `standing` is the workload's; `is_time` says whether the budget is a time, plain or anchored; `quantile` is how many
-    standard errors intervals reach that hold for all pairs together.
+    The entrants are current versions. `standing` is the workload's; `is_time` says whether the budget is a time, plain
+    or anchored; `quantile` is how many standard errors intervals reach that hold for all pairs together.
     """
     if standing != "benchmark":
         return Verdict(None, f"a {standing} never enters the contrast")
@@ -121,9 +122,10 @@ def _pairs(
 ) -> tuple[Pair, ...]:
     """Every pair with its side, those that can be formed with intervals that hold for all of them together."""
     rows = {entrant.name: row for row, entrant in enumerate(entrants) if entrant.above}
+    above = [row for row, entrant in enumerate(entrants) if entrant.above]
     whys = {pair: _why_not(pair, entrants, rows, table) for pair in names}
     formed = [pair for pair in names if not whys[pair]]
-    variance = residual_variance(table[list(rows.values())])
+    variance = residual_variance(table[above])
     estimates = _estimates([(rows[ours], rows[theirs]) for ours, theirs in formed], table, variance, quantile)
     known = dict(zip(formed, estimates, strict=True))
     return tuple(
@@ -134,10 +136,12 @@ def _pairs(
 
 def _why_not(pair: tuple[str, str], entrants: Sequence[Entrant], rows: Mapping[str, int], table: Floats) -> str:
     """Why the pair cannot be formed; empty where it can."""
-    known = {entrant.name for entrant in entrants}
+    known = Counter(entrant.name for entrant in entrants)
     for name in pair:
         if name not in known:
             return f"{name} has no run on this track"
+        if known[name] > 1:
+            return f"{name} has {known[name]} versions that ended together: none of them is the current one"
         if name not in rows:
             return f"{name} stands below the line"
     seeds = int(_shared(table, *(rows[name] for name in pair)).sum())

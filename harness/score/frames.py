@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from harness.ledger.counts import Counts, read_counts
-from harness.ledger.errors import BadInput, nearest
+from harness.ledger.errors import BadInput, nearest, without_path
 from harness.ledger.results import counts_path
 from harness.score import Table
 from harness.score.columns import RUN, RUNS, TABLES, Column
@@ -162,7 +162,7 @@ def _counts(found: Found, run: Run) -> Counts | None:
     try:
         return read_counts(path, run.scored_images or 0, len(run.class_iou))
     except BadInput as error:
-        found.left_out.append(Unreadable(path.name, str(error).removeprefix(f"{path}: ")))
+        found.left_out.append(Unreadable(path.name, without_path(path, error)))
         return None
 
 

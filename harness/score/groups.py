@@ -61,6 +61,14 @@ class Flip:
         )
 
 
+def board_hours(board: Board) -> float | None:
+    """Device-hours that a run of a board by time may spend; None of a board without a time or a spent second."""
+    run = next((run for row in board.rows for run in row.runs if run.spent_seconds), None)
+    if run is None or board.budget_seconds is None:
+        return None
+    return board.budget_seconds * run.device_hours / run.spent_seconds
+
+
 def grouped(boards: Iterable[Board]) -> tuple[Group, ...]:
     """Boards in the order of `leaderboard.boards`, neighbours that differ in budget alone together."""
     return tuple(Group(tuple(members)) for _, members in groupby(boards, key=_place))

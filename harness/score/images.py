@@ -64,14 +64,6 @@ def _shared_labels(runs: Sequence[Counts]) -> NDArray[np.int64]:
     return first
 
 
-def bootstrap_mean(runs: Sequence[Counts], *, resamples: int = RESAMPLES, seed: int = 0) -> Interval | None:
-    """Of a method's mIoU, averaged over its runs, over images; None for a single image, which tells of no other."""
-    images = len(runs[0].labelled)
-    if images < 2:
-        return None
-    return percentiles(resampled_mious(runs, draws(images, resamples, seed)).mean(axis=1))
-
-
 def bootstrap_difference(
     ours: Sequence[Counts], theirs: Sequence[Counts], *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Interval | None:

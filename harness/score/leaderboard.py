@@ -9,7 +9,7 @@ from harness.ledger.about import about
 from harness.ledger.budget import Budget
 from harness.ledger.method import BASELINE
 from harness.score.contrast import Entrant, Verdict, verdict
-from harness.score.model import Pairwise, RankInterval, against, pairwise, rank_intervals
+from harness.score.model import ROUNDING, Pairwise, RankInterval, against, pairwise, rank_intervals
 from harness.score.reasons import Tally, beside, tally, why_below
 from harness.score.runs import Run, current_versions, version_of
 from harness.score.stats import Estimate, Floats, Interval, mean, run_variance
@@ -22,7 +22,7 @@ class Row:
     """A method on a board; numbers are means over its finished runs at the board's seeds."""
 
     rank: int | None
-    """By mean mIoU among the rows above the line; None below it, and for a single seed."""
+    """By mean mIoU among the rows above the line, equal means sharing one; None below it, and for a single seed."""
     ranks: RankInterval | None
     """The ranks that chance leaves it."""
     method: str
@@ -96,6 +96,8 @@ class Board:
     """Of the rows above the line, in their order."""
     verdict: Verdict
     """On the contrast of docs/rules.md."""
+    reference: str | None
+    """The digest of the baseline that the gains are over; None where there is none."""
 
     @property
     def ranked(self) -> tuple[Row, ...]:
@@ -110,7 +112,8 @@ class Board:
     @property
     def baseline(self) -> Row | None:
         """The student alone, in the version that the gains are taken over."""
-        return next((row for row in self.rows if row.method == BASELINE and row.miou), None)
+        named = (row for row in self.rows if row.method == BASELINE and row.digest == self.reference)
+        return next((row for row in named if row.miou), None)
 
 
 def boards(runs: Iterable[Run]) -> tuple[Board, ...]:
@@ -135,10 +138,13 @@ def board(runs: Sequence[Run]) -> Board:
     current = current_versions(runs)
     seeds = board_seeds([run for run in runs if version_of(run) in current])
     table = np.array([_mious(version, seeds) for version in versions])
-    rows = _rows(versions, seeds, table, [version_of(version[0]) in current for version in versions])
+    is_current = [version_of(version[0]) in current for version in versions]
+    reference = _reference(versions, is_current)
+    rows = _rows(versions, seeds, table, is_current, reference)
     placed = np.array(sorted(range(len(rows)), key=lambda at: _place(rows[at])), dtype=int)
-    rows, table = [rows[at] for at in placed], table[placed]
+    rows, table, in_play = [rows[at] for at in placed], table[placed], np.array(is_current)[placed]
     above = np.array([row.above for row in rows])
+    entrants = [_entrant(row) for row, plays in zip(rows, in_play, strict=True) if plays]
     return Board(
         track=first.track,
         workload=first.workload,
@@ -157,7 +163,8 @@ def board(runs: Sequence[Run]) -> Board:
         seeds=seeds,
         rows=_ranked(rows, table),
         pairs=pairwise(table[above]) if above.any() else None,
-        verdict=verdict([_entrant(row) for row in rows], table, first.standing, Budget.parse(first.budget).is_time),
+        verdict=verdict(entrants, table[in_play], first.standing, Budget.parse(first.budget).is_time),
+        reference=None if reference is None else versions[reference][0].method_digest,
     )
 
 
@@ -187,33 +194,39 @@ def _mious(version: Sequence[Run], seeds: Sequence[int]) -> Floats:
     return np.array([done.get(seed, np.nan) for seed in seeds], dtype=np.float64)
 
 
+def _reference(versions: Sequence[Sequence[Run]], is_current: Sequence[bool]) -> int | None:
+    """Which version the gains are over: the current baseline."""
+    named = (at for at, version in enumerate(versions) if version[0].method == BASELINE and is_current[at])
+    return next(named, None)
+
+
 def _rows(
-    versions: Sequence[Sequence[Run]], seeds: Sequence[int], table: Floats, is_current: Sequence[bool]
+    versions: Sequence[Sequence[Run]],
+    seeds: Sequence[int],
+    table: Floats,
+    is_current: Sequence[bool],
+    reference: int | None,
 ) -> list[Row]:
     """The rows in the order of versions, not yet ranked."""
     whys = [why_below(version, seeds, current) for version, current in zip(versions, is_current, strict=True)]
     pooled = np.array([not why for why in whys])
     variance = run_variance(table[pooled] if pooled.any() else table)
-    gains = _gains(versions, table, is_current, pooled)
+    gains = _gains(table, reference, pooled)
     return [
         _row(version, seeds, mean(mious, variance), gain, why)
         for version, mious, gain, why in zip(versions, table, gains, whys, strict=True)
     ]
 
 
-def _gains(
-    versions: Sequence[Sequence[Run]], table: Floats, is_current: Sequence[bool], pooled: np.ndarray
-) -> list[Estimate | None]:
-    """Over the current baseline: of the rows above the line together, of each below it by itself beside them."""
-    named = (at for at, version in enumerate(versions) if version[0].method == BASELINE and is_current[at])
-    reference = next(named, None)
+def _gains(table: Floats, reference: int | None, pooled: np.ndarray) -> list[Estimate | None]:
+    """Over the reference: of the rows above the line together, of each below it by itself beside them."""
+    gains: list[Estimate | None] = [None] * len(table)
     if reference is None:
-        return [None] * len(versions)
-    gains: list[Estimate | None] = [None] * len(versions)
-    together = [at for at in range(len(versions)) if pooled[at] or at == reference]
+        return gains
+    together = [at for at in range(len(table)) if pooled[at] or at == reference]
     for at, gain in zip(together, against(table[together], together.index(reference)), strict=True):
         gains[at] = gain
-    for at in set(range(len(versions))) - set(together):
+    for at in set(range(len(table))) - set(together):
         beside_it = [*together, at]
         gains[at] = against(table[beside_it], beside_it.index(reference))[-1]
     gains[reference] = None
@@ -275,8 +288,9 @@ def _ranked(rows: Sequence[Row], table: Floats) -> tuple[Row, ...]:
     """The placed rows with their ranks; a rank needs an interval, so a single seed has none."""
     above = [at for at, row in enumerate(rows) if row.above]
     intervals = dict(zip(above, rank_intervals(table[above]), strict=True)) if above else {}
+    means = [miou.mean for at in above if (miou := rows[at].miou)]
     return tuple(
-        replace(row, rank=above.index(at) + 1, ranks=intervals[at])
+        replace(row, rank=1 + sum(mean > row.miou.mean + ROUNDING for mean in means), ranks=intervals[at])
         if row.above and row.miou and row.miou.interval
         else row
         for at, row in enumerate(rows)

@@ -1,9 +1,9 @@
 """The model of a track: mIoU = method + seed + residual, and what it says of methods together.
 
-Tables are of mIoU, methods × seeds, with NaN where there is no run. A fit by least squares separates methods and seeds:
-with no run missing a difference of two methods is the mean over seeds; otherwise they are also compared through methods
-that share seeds with both. The residual variance is pooled over methods, and raised for one whose own residuals show
-that it scatters more than the rest.
+Tables are of mIoU, methods × seeds, with NaN where there is no run. A fit by least squares separates methods and seeds,
+so that ranks also compare methods through those that share seeds with both; a difference that is told with its seeds is
+the mean over these alone. With no run missing the two are the same. The residual variance is pooled over methods, and
+raised for one whose own residuals show that it scatters more than the rest.
 """
 
 from dataclasses import dataclass
@@ -41,8 +41,21 @@ class Pairwise:
     difference: Floats
     half: Floats
     """Half the width of intervals that hold for all pairs together (Tukey–Kramer)."""
-    half_alone: Floats
-    """Of the interval of that pair, looked at alone."""
+
+
+@dataclass(frozen=True)
+class Paired:
+    """A method less another: the mean of their differences at the seeds that both have."""
+
+    mean: float
+    n: int
+    """So many seeds."""
+    alone: Interval | None
+    """For this pair, looked at alone; None for one seed."""
+    together: Interval | None
+    """Holds for all pairs of the table's methods at once (Tukey)."""
+    pairs: int
+    """So many, this one among them."""
 
 
 @dataclass(frozen=True)
@@ -100,22 +113,45 @@ def pairwise(table: Floats) -> Pairwise | None:
         return None
     error = np.where(fit.repeated[:, None] & fit.repeated, _errors(fit, variances), np.nan)
     together = tukey_quantile(max(int(fit.repeated.sum()), 2), fit.freedom) / 2**0.5
-    return Pairwise(fit.difference, together * error, _alone(fit.freedom) * error)
+    return Pairwise(fit.difference, together * error)
 
 
 def against(table: Floats, reference: int) -> tuple[Estimate | None, ...]:
     """Every method less the reference, with intervals that hold for all of them together (Dunnett).
 
-    `n` counts the seeds that both have. None for the reference, and where they share no seed; no interval for one seed.
+    The mean of the differences at the `n` seeds that both have. None for the reference, and where they share no seed;
+    no interval for one seed.
     """
     fit = _fit(table)
-    shared = (fit.present & fit.present[reference]).sum(axis=1)
-    shared[reference] = 0
-    halves = _halves_against(fit, reference, shared > 1)
+    shared = fit.present & fit.present[reference]
+    shared[reference] = False
+    halves = _halves_against(fit, reference, shared)
     return tuple(
-        _estimate(float(difference), int(n), float(half)) if n else None
-        for difference, n, half in zip(fit.difference[:, reference], shared, halves, strict=True)
+        _estimate(_mean_difference(table, row, reference), int(seeds.sum()), float(half)) if seeds.any() else None
+        for row, (seeds, half) in enumerate(zip(shared, halves, strict=True))
     )
+
+
+def paired(table: Floats, ours: int, theirs: int) -> Paired | None:
+    """A method less another, its variance that of the table's model; None where they share no seed."""
+    fit = _fit(table)
+    n = int((fit.present[ours] & fit.present[theirs]).sum())
+    if not n:
+        return None
+    mean, variances = _mean_difference(table, ours, theirs), _variances(fit, np.full(len(table), OWN_LEVEL))
+    methods = int(fit.repeated.sum())
+    pairs = methods * (methods - 1) // 2
+    if variances is None or n < 2:
+        return Paired(mean, n, None, None, pairs)
+    error = float(variances[ours] + variances[theirs]) ** 0.5 / n**0.5
+    alone, together = _alone(fit.freedom) * error, tukey_quantile(methods, fit.freedom) / 2**0.5 * error
+    return Paired(mean, n, Interval(mean - alone, mean + alone), Interval(mean - together, mean + together), pairs)
+
+
+def _mean_difference(table: Floats, ours: int, theirs: int) -> float:
+    """Over the seeds that both have, of which there is one at least."""
+    mean = float(np.nanmean(table[ours] - table[theirs]))
+    return 0.0 if abs(mean) < ROUNDING else mean
 
 
 def rank_intervals(table: Floats) -> tuple[RankInterval | None, ...]:
@@ -140,20 +176,25 @@ def _estimate(difference: float, n: int, half: float) -> Estimate:
     return Estimate(difference, n, None if np.isnan(half) else Interval(difference - half, difference + half))
 
 
-def _halves_against(fit: _Fit, reference: int, compared: Bools) -> Floats:
-    """Half-widths of the differences to the reference, simultaneous over the compared methods; NaN for the others."""
+def _halves_against(fit: _Fit, reference: int, shared: Bools) -> Floats:
+    """Half-widths of the differences to the reference, simultaneous over the methods that share two seeds with it.
+
+    `shared` says which, methods × seeds; NaN for the other methods.
+    """
+    seeds = shared.sum(axis=1)
+    compared = seeds > 1
     halves = np.full(len(compared), np.nan)
     levels = np.full(len(compared), OWN_LEVEL)
     levels[reference] = REFERENCE_LEVEL
     variances = _variances(fit, levels)
     if variances is None or not compared.any():
         return halves
-    contrasts = np.eye(len(compared))[compared]
-    contrasts[:, reference] = -1
-    covariance = contrasts @ fit.covariance @ contrasts.T
+    weights = shared[compared] / seeds[compared, None]  # of the reference's runs in each mean: compared × seeds
+    covariance = weights @ weights.T  # what two differences have in common is the reference; twice that is their own
+    covariance[np.diag_indices_from(covariance)] *= 2
     errors = np.sqrt(np.diagonal(covariance))
     quantile = joint_quantile(covariance / errors[:, None] / errors, fit.freedom)
-    halves[compared] = quantile * _errors(fit, variances)[compared, reference]
+    halves[compared] = quantile * np.sqrt((variances[compared] + variances[reference]) / seeds[compared])
     return halves
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.ledger.counts import Counts, read_counts
-from harness.ledger.errors import BadInput
+from harness.ledger.errors import BadInput, without_path
 from harness.ledger.results import counts_path
 from harness.score.images import draws, percentiles, resampled_mious
 from harness.score.leaderboard import Board
@@ -93,7 +93,7 @@ def _counts(folder: Path, scored: Scored, unusable: list[Unreadable]) -> Counts 
     try:
         return read_counts(path, scored.images, scored.classes)
     except BadInput as error:
-        unusable.append(Unreadable(path.name, str(error).removeprefix(f"{path}: ")))
+        unusable.append(Unreadable(path.name, without_path(path, error)))
         return None
 
 

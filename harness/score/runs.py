@@ -126,12 +126,17 @@ class Run:
 
 def runs_of(records: Iterable[Record]) -> tuple[Run, ...]:
     """The records' rows, of each key the last attempt, in the order of track, method, version, seed and key."""
+    return in_order(last_attempts(map(run_of, records)))
+
+
+def last_attempts(runs: Iterable[Run]) -> list[Run]:
+    """Of each key the last attempt."""
     last: dict[str, Run] = {}
-    for run in map(run_of, records):
+    for run in runs:
         known = last.get(run.key)
         if known is None or known.attempt < run.attempt:
             last[run.key] = run
-    return in_order(last.values())
+    return list(last.values())
 
 
 def in_order(runs: Iterable[Run]) -> tuple[Run, ...]:

@@ -3,23 +3,24 @@
 import gc
 import re
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import zip_longest
-from multiprocessing import get_context
 from pathlib import Path
 
-from harness.ledger.errors import BadInput
-from harness.ledger.record import Record
+from harness.ledger.errors import BadInput, without_path
+from harness.ledger.files import shown
+from harness.ledger.record import Record, is_utc
 from harness.ledger.stored import read_named_record
-from harness.score.runs import Run, in_order, run_of
+from harness.score.runs import Run, in_order, last_attempts, run_of
 
 BESIDE = re.compile(r"\.(status|spec)\.json$")
 """What the engine may leave beside a record."""
 
+BEYOND = "a number in it is beyond anything that a run can have done"
+
 FEWEST_SHARED = 2000
-"""Records from which several processes are quicker than one: another takes half a second to start."""
+"""Records from which two processes are quicker than one: what the other reads has to be handed over."""
 
 
 @dataclass(frozen=True)
@@ -42,33 +43,29 @@ class Results:
     """Earlier attempts, which stay in the folder and count no more."""
 
 
-def read_results(folder: str | Path, processes: int = 1) -> Results:
-    """Everything under RESULTS/runs; a folder that is not there holds nothing.
-
-    A script that asks for more than one process needs the guard that multiprocessing asks for.
-    """
+def read_results(folder: str | Path, helper: Executor | None = None) -> Results:
+    """Everything under RESULTS/runs, half of very many files by the helper; nothing of a folder that is not there."""
     folder = Path(folder)
     runs = folder / "runs"
     if runs.exists() and not runs.is_dir():
         raise BadInput(f"{runs}: is no folder: expected one that holds KEY.ATTEMPT.json files")
     paths = sorted(path for path in runs.glob("*.json") if not BESIDE.search(path.name))
-    found = _read_all(paths, processes)
+    found = _read_all(paths, helper)
     readable = [each for each in found if isinstance(each, Run)]
     wrong = [each for each in found if isinstance(each, Unreadable)]
-    last, superseded = _last_attempts(readable)
+    last = last_attempts(readable)
+    superseded = len(readable) - len(last)
     kept, twice = _once_each(last)
     return Results(folder, in_order(kept), tuple(sorted((*wrong, *twice), key=lambda each: each.file)), superseded)
 
 
-def _read_all(paths: Sequence[Path], processes: int) -> list[Run | Unreadable]:
-    """A result a path, in order; many are shared among processes, since parsing is what a report mostly does."""
-    if len(paths) < FEWEST_SHARED or processes < 2:
+def _read_all(paths: Sequence[Path], helper: Executor | None) -> list[Run | Unreadable]:
+    """A result a path, in order."""
+    if len(paths) < FEWEST_SHARED or helper is None:
         return _read_some(paths)
-    parts = [paths[start::processes] for start in range(processes)]
-    with ProcessPoolExecutor(processes - 1, mp_context=get_context("spawn")) as pool:
-        others = [pool.submit(_read_some, part) for part in parts[1:]]
-        shares = [_read_some(parts[0]), *(other.result() for other in others)]
-    return [found for together in zip_longest(*shares) for found in together if found is not None]
+    half = len(paths) // 2
+    others = helper.submit(_read_some, paths[half:])
+    return [*_read_some(paths[:half]), *others.result()]
 
 
 def _read_some(paths: Sequence[Path]) -> list[Run | Unreadable]:
@@ -92,9 +89,9 @@ def _read(path: Path) -> Run | Unreadable:
     try:
         return run_of(read_record(path))
     except BadInput as error:
-        return Unreadable(path.name, str(error).removeprefix(f"{path}: "))
+        return Unreadable(path.name, without_path(path, error))
     except OverflowError:
-        return Unreadable(path.name, "a number in it is beyond anything that a run can have done")
+        return Unreadable(path.name, BEYOND)
 
 
 def read_record(path: Path) -> Record:
@@ -107,16 +104,9 @@ def read_record(path: Path) -> Record:
         raise BadInput(
             f"{path}: spec.scored_on: found '{record.spec.scored_on}': a trial of `bench tune`, which no board holds"
         )
+    if not is_utc(record.ended):  # of two versions of a method the one that ended last is current
+        raise BadInput(f"{path}: ended: found {shown(record.ended)}: expected a time in UTC, by ISO 8601")
     return record
-
-
-def _last_attempts(runs: Sequence[Run]) -> tuple[list[Run], int]:
-    last: dict[str, Run] = {}
-    for run in runs:
-        known = last.get(run.key)
-        if known is None or known.attempt < run.attempt:
-            last[run.key] = run
-    return list(last.values()), len(runs) - len(last)
 
 
 def _once_each(runs: Sequence[Run]) -> tuple[list[Run], list[Unreadable]]:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from harness.ledger.counts import read_counts, scores_of
-from harness.ledger.errors import BadInput
-from harness.ledger.files import Value
+from harness.ledger.errors import BadInput, without_path
+from harness.ledger.files import Value, shown
 from harness.ledger.pictures import read_pictures, read_student
-from harness.ledger.record import Record, Scores
+from harness.ledger.record import Record, Scores, is_utc
 from harness.ledger.results import split_name, work_folder
 from harness.ledger.stored import (
     TRIALS,
@@ -22,6 +22,8 @@ from harness.ledger.stored import (
     read_named_record,
     stored,
 )
+from harness.score.runs import run_of
+from harness.score.store import BEYOND
 
 V = TypeVar("V", bound=Value)
 
@@ -63,6 +65,7 @@ def verify(results: Path) -> Soundness:
     problems += _broken_pictures(files)
     problems += _gaps(files, results)
     problems += _strays(records)
+    problems += _unlikely(records, results)
     scored = {place: record for place, record in records.items() if record.outcome.scores is not None}
     wrong = [problem for place, record in scored.items() if (problem := _against_counts(results, place, record))]
     missing = sum(problem.problem == MISSING for problem in wrong)
@@ -85,13 +88,8 @@ def _readable(
             try:
                 found[file.place] = read(file.path)
             except BadInput as error:
-                problems.append(Problem(file.place, _without(file.path, error)))
+                problems.append(Problem(file.place, without_path(file.path, error)))
     return found
-
-
-def _without(path: Path, error: BadInput) -> str:
-    """The message without the file's name, which stands before it already."""
-    return str(error).removeprefix(f"{path}: ")
 
 
 def _leftovers(files: Sequence[Stored]) -> Iterator[Problem]:
@@ -114,7 +112,7 @@ def _broken_pictures(files: Sequence[Stored]) -> Iterator[Problem]:
                 look = read_student if split_name(file.name) else read_pictures
                 look(file.path.parent.parent, file.name)
             except BadInput as error:
-                yield Problem(file.place, _without(file.path, error))
+                yield Problem(file.place, without_path(file.path, error))
 
 
 def _gaps(files: Sequence[Stored], results: Path) -> Iterator[Problem]:
@@ -145,6 +143,21 @@ def _strays(records: dict[str, Record]) -> Iterator[Problem]:
             yield Problem(place, f"spec.scored_on: a trial of `bench tune` among runs: expected it in {TRIALS}/runs")
 
 
+def _unlikely(records: dict[str, Record], results: Path) -> Iterator[Problem]:
+    """What no run leaves behind: times that are none, numbers beyond all bounds, counts and no scores."""
+    for place, record in records.items():
+        for key in ("started", "ended"):
+            if not is_utc(found := getattr(record, key)):
+                yield Problem(place, f"{key}: found {shown(found)}: expected a time in UTC, by ISO 8601")
+        try:
+            run_of(record)
+        except OverflowError:
+            yield Problem(place, BEYOND)
+        beside = (results / place).with_suffix(".npz")
+        if record.outcome.ending == "done" and record.outcome.scores is None and beside.exists():
+            yield Problem(place, "outcome.scores: none, though the run is done and its counts lie beside its record")
+
+
 MISSING = "counts missing: its scores cannot be derived again"
 
 
@@ -160,7 +173,7 @@ def _against_counts(results: Path, place: str, record: Record) -> Problem | None
         must_be_plain(path)
         found = scores_of(read_counts(path, scores.images, len(record.spec.ground.workload.classes)))
     except BadInput as error:
-        return Problem(beside, _without(path, error))
+        return Problem(beside, without_path(path, error))
     told = _difference(scores, found)
     return Problem(beside, told) if told else None
 

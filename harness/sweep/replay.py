@@ -20,7 +20,7 @@ from harness.ledger.workload import Workload, read_workload, shipped_workloads, 
 from harness.sweep.ground import survey
 from harness.sweep.watch import Watcher
 
-SCALED = re.compile(r"^(?P<base>.+)_x(?P<factor>[0-9.]+(e[+-]?[0-9]+)?)$")
+SCALED = re.compile(r"^(?P<base>.+)_x(?P<factor>[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?)$")
 """How `--weight-scale` names a method."""
 
 PATH = "PATH"

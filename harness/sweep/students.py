@@ -17,8 +17,9 @@ from harness.ledger.errors import BadInput, nearest
 from harness.ledger.files import Value, file_sha256, write
 from harness.ledger.findings import Evaluation
 from harness.ledger.record import Record, Scores
-from harness.ledger.results import read_record, record_names
+from harness.ledger.results import record_names, record_path
 from harness.ledger.spec import EvaluateSpec
+from harness.ledger.stored import must_be_results, read_named_record
 from harness.ledger.student import card_of, student_sha256
 from harness.ledger.workload import Workload, read_workload, workload_path
 from harness.sweep.ground import data_folder, sound_data
@@ -78,6 +79,7 @@ def find_record(results: Path, text: str) -> Record:
     """The record of KEY.ATTEMPT, or of its unique beginning: of a key's attempts the last."""
     attempts = {f"{key}.{attempt}": (key, attempt) for key, attempt in record_names(results)}
     if not attempts:
+        must_be_results(results, "--results: ")
         raise BadInput(f"--results: {results}: found no records: expected those of `bench run`")
     begun = [attempts[name] for name in attempts if name.startswith(text)]
     keys = sorted({key for key, _ in begun})
@@ -87,7 +89,8 @@ def find_record(results: Path, text: str) -> Record:
     if len(keys) > 1:
         some = ", ".join(keys[:MOST_LISTED]) + (", …" if len(keys) > MOST_LISTED else "")
         raise BadInput(f"RUN: {len(keys)} runs begin with {text!r}: {some}: expected more of the name")
-    return read_record(results, *attempts.get(text, max(begun)))
+    key, attempt = attempts.get(text, max(begun))
+    return read_named_record(record_path(results, f"{key}.{attempt}"))
 
 
 def student_of_run(results: Path, text: str, workload: str | None) -> Student:

@@ -11,6 +11,7 @@ from harness.ledger.method import BASELINE, ResolvedMethod
 from harness.ledger.plan import Plan
 from harness.ledger.record import Record
 from harness.ledger.rules import TUNE_BASE, TUNE_BUDGETS, TUNE_STEPS
+from harness.ledger.stored import TRIALS
 from harness.ledger.weights import named_weights
 from harness.sweep.story import expand
 
@@ -20,7 +21,7 @@ FURTHEST = 8
 
 def trials_folder(results: Path) -> Path:
     """A results folder of its own, so that no board sees a trial; costs are those of RESULTS."""
-    return results / "tuning"
+    return results / TRIALS
 
 
 def factor(step: int) -> float:

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from harness.ledger.errors import BadInput
+from harness.score import comparing, over_images
 from harness.score.comparing import Difference, compare, sentence
+from harness.score.leaderboard import boards
 from harness.score.stats import Interval
 from harness.score.store import read_results
-from tests.factories import record
+from tests.factories import device_class, ground, record
 from tests.stored import board, checksums, leave
 from tests.story import bench
 
@@ -82,12 +84,16 @@ def test_the_command_prints_a_table_and_a_sentence_and_touches_nothing(tmp_path:
 def test_programs_get_fractions(tmp_path: Path):
     """As the frames have them, with the sentence beside."""
     board(tmp_path / "results", "kd", "cwd")
+    (tmp_path / "results" / "runs" / "abc.1.json").write_text("{")
     found = json.loads(bench(tmp_path / "cache", "compare", "kd", "cwd", "--json", cwd=tmp_path).stdout)
     (each,) = found["differences"]
     assert (each["workload"], each["budget"], each["n"], each["pairs"]) == ("streets", "90s", 3, 1)
     assert 0.015 < each["difference"] < 0.025
     assert each["alone"][0] < each["difference"] < each["alone"][1]
     assert each["sentence"].startswith("On streets at 90s")
+    assert found["left_out"] == [
+        {"file": "abc.1.json", "why": "file: not JSON: EOF while parsing an object at line 1 column 1"}
+    ]
 
 
 class Shown:
@@ -191,20 +197,77 @@ def test_missing_counts_leave_the_other_intervals(tmp_path: Path):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("kdd", "cwd"), "bench: A B: no runs of 'kdd' (did you mean 'kd'?): found cwd, kd"),
-        (("kd", "kd"), "bench: A B: found 'kd' twice: expected two methods"),
+        (("kdd", "cwd"), "A B: no runs of 'kdd' (did you mean 'kd'?): found cwd, kd"),
+        (("kd", "kd"), "A B: found 'kd' twice: expected two methods"),
         (
-            ("kd", "cwd", "--workload", "street"),
-            "bench: --workload: no runs on 'street' (did you mean 'streets'?): found streets",
+            ("kd", "cwd", "street"),
+            "--workload: no runs on 'street' (did you mean 'streets'?): found streets",
         ),
-        (("kd", "cwd", "--budget", "20s"), "bench: --budget: no runs at '20s': found 90s"),
-        (("kd", "cwd", "--results", "none"), "bench: --results: none: found no records: expected those of `bench run`"),
+        (("kd", "cwd", None, "20s"), "--budget: no runs at '20s': found 90s"),
     ],
 )
 def test_what_is_misspelt_is_one_line(tmp_path: Path, arguments: tuple[str, ...], told: str):
-    """With the nearest name, exit 2."""
-    board(tmp_path / "results", "kd", "cwd", seeds=1)
-    assert refusal(bench(tmp_path / "cache", "compare", *arguments, cwd=tmp_path)) == told
+    """With the nearest name."""
+    board(tmp_path, "kd", "cwd", seeds=1)
+    with pytest.raises(BadInput) as refused:
+        compare(read_results(tmp_path), *arguments, *(None,) * (4 - len(arguments)))
+    assert str(refused.value) == told
+
+
+def test_bad_input_is_one_line_and_exit_2(tmp_path: Path):
+    """A folder of results that is not there."""
+    told = refusal(bench(tmp_path / "cache", "compare", "kd", "cwd", "--results", "none", cwd=tmp_path))
+    assert told == "bench: --results: none: found nothing: expected a results folder"
+
+
+def test_a_missing_seed_leaves_the_mean_over_the_seeds_that_both_have(tmp_path: Path):
+    """Differences of 3 and 5 points: 4 of n = 2, whatever a third method did at the seed that kd has not."""
+    kd = [record("kd", 0, 0.53), record("kd", 1, 0.57)]
+    leave(tmp_path, *kd, *seeds("cwd", 0.50, 0.52, 0.52), *seeds("at", 0.50, 0.50, 0.30))
+    found = difference(tmp_path)
+    assert (found.mean, found.n) == (pytest.approx(0.04, abs=1e-3), 2)
+    assert found.over_images.low < found.mean < found.over_images.high
+
+
+def test_boards_that_would_read_alike_are_told_apart(tmp_path: Path):
+    """Two versions of torch: all that the device class holds, the pace and the workload; another budget needs none."""
+    for torch in ("2.7", "2.8"):
+        on = ground(device=device_class(torch=torch))
+        leave(tmp_path, *seeds("kd", 0.5, 0.5, on=on), *seeds("cwd", 0.4, 0.4, on=on))
+    leave(tmp_path, *seeds("kd", 0.5, 0.5, budget="9s"), *seeds("cwd", 0.4, 0.4, budget="9s"))
+    found = compare(read_results(tmp_path), "kd", "cwd", None, None)
+    digest = found[0].board.workload_digest[:6]
+    assert sorted(each.where for each in found) == [
+        f"streets at 90s, Test CPU, 1 thread, clock pace, float32, torch 2.7, workload {digest}",
+        f"streets at 90s, Test CPU, 1 thread, clock pace, float32, torch 2.8, workload {digest}",
+        "streets at 9s, Test CPU, 1 thread",
+    ]
+
+
+def test_a_seed_that_is_not_the_boards_is_no_seed_to_compare_on(tmp_path: Path):
+    """Both finished seed 7, which most methods have not: the sentence does not deny it, and the rows' notes say it."""
+    others = [run for name in ("at", "baseline", "mgd") for run in seeds(name, 0.4, 0.4)]
+    leave(tmp_path, *others, record("kd", 7, 0.5), record("cwd", 7, 0.4))
+    found = difference(tmp_path)
+    assert sentence(found).endswith(
+        "kd and cwd share no seed of the board's (0, 1) on which both finished: nothing to compare."
+    )
+    assert "kd: seed 7 not in the mean: most methods have none" in found.notes
+
+
+def test_the_images_of_as_many_seeds_are_drawn_as_on_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The board's first; the counts of later ones are not even read."""
+    board(tmp_path, "kd", "cwd", "baseline", seeds=3)
+    whole = difference(tmp_path, "kd", "baseline").over_images
+    for module in (comparing, over_images):
+        monkeypatch.setattr(module, "MOST_SEEDS", 1)
+    for path in (tmp_path / "runs").glob("*-s2-*.npz"):
+        path.unlink()
+    (page,) = boards(read_results(tmp_path).runs)
+    gains = over_images.answer(over_images.question(page), tmp_path).gains
+    found = difference(tmp_path, "kd", "baseline").over_images
+    assert found != whole
+    assert found == gains[next(at for at, row in enumerate(page.rows) if row.method == "kd")]
 
 
 def test_methods_that_never_met_are_bad_input(tmp_path: Path):

@@ -140,6 +140,36 @@ def test_what_is_left_over_is_told(results: Path):
     ]
 
 
+def test_what_no_run_leaves_behind_is_told(tmp_path: Path):
+    """Times that are none, a number beyond all bounds, counts of a run that is done and has no scores."""
+    (made,) = leave(tmp_path, record("kd", 0, 0.5))
+    path = tmp_path / "runs" / f"{made.spec.name}.json"
+    whole = json.loads(path.read_text())
+    path.write_text(json.dumps({**whole, "started": "yesterday", "ended": "2025-02-30T00:00:00Z"}))
+    assert problems(tmp_path) == [
+        f'runs/{path.name}: started: found "yesterday": expected a time in UTC, by ISO 8601',
+        f'runs/{path.name}: ended: found "2025-02-30T00:00:00Z": expected a time in UTC, by ISO 8601',
+    ]
+    path.write_text(json.dumps({**whole, "outcome": {**whole["outcome"], "iterations": 10**400}}))
+    assert problems(tmp_path) == [f"runs/{path.name}: a number in it is beyond anything that a run can have done"]
+    path.write_text(json.dumps({**whole, "outcome": {**whole["outcome"], "scores": None}}))
+    assert problems(tmp_path) == [
+        f"runs/{path.name}: outcome.scores: none, though the run is done and its counts lie beside its record"
+    ]
+    path.with_suffix(".npz").unlink()
+    assert problems(tmp_path) == []
+
+
+def test_a_budget_that_is_none_is_told_by_its_key(tmp_path: Path):
+    """Not by a flag that nobody typed, nor with the file named twice."""
+    (made,) = leave(tmp_path, record("kd", 0, 0.5))
+    path = tmp_path / "runs" / f"{made.spec.name}.json"
+    whole = json.loads(path.read_text())
+    path.write_text(json.dumps({**whole, "spec": {**whole["spec"], "budget": "60 bananas"}}))
+    (told,) = problems(tmp_path)
+    assert told.startswith(f"runs/{path.name}: spec.budget: '60 bananas' is no budget: expected 90s")
+
+
 def test_costs_and_anchors_that_cannot_be_read_are_told(results: Path):
     """A cost under another's name; an anchor with a number that is none."""
     (path,) = (results / "costs").glob("*.json")

@@ -236,3 +236,27 @@ def test_what_is_not_copied_is_told(folders: list[Path], tmp_path: Path):
         f"{folders[0]}: not copied, as no part of results: notes.txt",
         f"{folders[0]}: not copied: 1 runs without a record, under way or stopped",
     )
+
+
+def test_a_file_in_place_of_a_folder_is_told_before_anything_is_copied(folders: list[Path], tmp_path: Path):
+    """Of the runs', of the anchors', of the trials'; a link that leads nowhere too."""
+    for folder in ("runs", "costs/anchors", "tuning/runs"):
+        into = tmp_path / folder.replace("/", "-")
+        in_place = into / folder
+        in_place.parent.mkdir(parents=True)
+        in_place.symlink_to("nowhere") if folder == "runs" else in_place.touch()
+        with pytest.raises(BadInput, match=f"--into: {in_place}: found no folder: expected one, or nothing yet"):
+            plan_merge(folders, into)
+
+
+@pytest.mark.parametrize("folder", ["runs", "costs/anchors", "tuning", "tuning/runs"])
+def test_a_folder_that_is_a_link_is_refused(folders: list[Path], tmp_path: Path, folder: str):
+    """What lies outside of a stranger's folder is none of its results."""
+    stranger = tmp_path / "stranger"
+    shutil.copytree(folders[0], stranger)
+    shutil.rmtree(stranger / folder, ignore_errors=True)
+    (stranger / folder).symlink_to(folders[1] / "runs")
+    with pytest.raises(
+        BadInput, match=f"{stranger / folder}: is a link, and links are not followed: expected a folder"
+    ):
+        plan_merge([stranger], tmp_path / "into")

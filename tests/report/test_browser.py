@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 from harness.ledger.record import Record
-from harness.report import build, runs_data
+from harness.report.page import build, runs_data
 from harness.score.runs import run_of
 from tests.factories import device_class, ground, record, save, workload
 
@@ -341,6 +341,53 @@ def test_ten_thousand_runs_sort(browser, address, tmp_path, capsys):
     }""")
     with capsys.disabled():
         print(f" 10 000 runs: {took[1]:.0f} ms to sort, {took[0]:.0f} ms with the whole page", end="")
+
+
+def test_the_front_is_of_the_methods_that_are_shown(browser, address):
+    """Without the best ones the next are on it; shown again they are back."""
+    page = opened(browser, address).page
+    front = page.locator("svg.figure").first.locator("[data-part]:not([data-method]) > path").evaluate_all
+    before = front("(paths) => paths.map((path) => path.getAttribute('d'))")
+    legend(page, "kd").locator(".name").click()
+    without = front("(paths) => paths.map((path) => path.getAttribute('d'))")
+
+    assert len([1 for one, other in zip(before, without, strict=True) if one != other]) == 1
+    legend(page, "kd").locator(".name").click()
+    again = front("(paths) => paths.map((path) => path.getAttribute('d'))")
+    assert len([1 for one, other in zip(again, without, strict=True) if one != other]) == 1
+
+
+def test_a_link_shows_what_a_filter_hides(browser, address):
+    """The section of a method that the search left out opens, below the bar."""
+    page = opened(browser, address).page
+    page.get_by_role("searchbox").fill("cirkd")
+    section = page.locator("details.method[data-method=kd]").first
+    assert section.is_hidden()
+    page.evaluate("location.hash = document.querySelector('details.method[data-method=kd] > div').id")
+    section.locator("dl").first.wait_for(state="visible")
+
+    top = section.locator(":scope > div").evaluate("(part) => part.getBoundingClientRect().top")
+    assert top > page.locator(".bar").bounding_box()["height"]
+
+
+def test_filters_that_do_not_reach_the_figures_say_so(browser, address):
+    """Beside the counts."""
+    page = opened(browser, address).page
+    assert "figures" not in page.locator(".bar output").inner_text()
+    page.locator("select[name=budget]").select_option("180s")
+
+    assert page.locator(".bar output").inner_text().endswith("; figures show all budgets and endings")
+
+
+def test_numbers_with_exponents_sort_as_numbers(browser, address):
+    """5.00e-05 is less than 0.0250."""
+    page = opened(browser, address).page
+    found = page.evaluate(
+        r"['5.00e-05', '0.0250', '\u22120.5 to 1.2', '40\u202f000', '\u2264 3', '\u2013', 'never'].map(amount)"
+    )
+
+    assert found[:5] == [5e-5, 0.025, -0.5, 40000, 3]
+    assert all(value != value for value in found[5:])  # NaN
 
 
 def test_what_strangers_wrote_is_text(browser, tmp_path):

@@ -10,8 +10,7 @@ from harness.ledger.endings import Ending, Mark
 from harness.ledger.errors import BadInput
 from harness.ledger.record import Record
 from harness.ledger.rules import RULES_VERSION
-from harness.report import build
-from harness.report.page import make, render, sheets, whisker
+from harness.report.page import build, make, render, sheets, whisker
 from harness.report.picture import Picture
 from harness.report.studio import Studio, picture
 from harness.score.leaderboard import boards
@@ -204,9 +203,32 @@ def test_files_that_are_no_records_are_named_and_the_rest_is_shown(tmp_path):
 
 
 def test_counts_that_cannot_be_used_are_named(tmp_path):
-    """They are missing here: the page has no interval over images, and says why."""
-    save(tmp_path, record("baseline"), record("kd"))
-    assert f"{record('kd').spec.name}.npz" in words(tmp_path)
+    """A file that is there by its name, those that are not there by their number."""
+    save(tmp_path, record("baseline"), record("kd"), record("cwd"))
+    (tmp_path / "runs" / f"{record('kd').spec.name}.npz").write_bytes(b"no counts")
+    text = words(tmp_path)
+
+    assert f"{record('kd').spec.name}.npz" in text
+    assert f"{record('cwd').spec.name}.npz" not in text
+    assert "No counts for 2 of its runs: no interval over images from them." in text
+
+
+def test_the_lead_counts_the_methods_of_the_runs(tmp_path):
+    """Not the baseline that nobody ran."""
+    save(tmp_path, record("kd"), record("cwd"))
+    assert "2 methods, 2 runs" in words(tmp_path)
+
+
+def test_a_method_of_a_second_group_links_to_its_description(tmp_path):
+    """Two devices: the paper stands in the first section alone."""
+    other = ground(device=device_class(model="Other CPU"))
+    save(tmp_path, *(record(name, on=on) for name in ("baseline", "cwd") for on in (ground(), other)))
+    page = page_of(tmp_path)
+
+    (place,) = set(re.findall(r'Paper, notes and descriptor: <a href="#(m1-[^"]*)">', page)) - {"m1-" + record(
+        "baseline").spec.method.digest[:8]}  # fmt: skip
+    assert page.count(f'<div id="{place}">') == 1
+    assert page.count("https://arxiv.org/abs/2011.13256") == 1
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):

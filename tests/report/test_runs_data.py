@@ -47,3 +47,10 @@ def test_csv_has_a_row_a_run_and_empty_cells():
     ]
     assert (rows[-1]["miou"], rows[-1]["gain"], rows[-1]["reason"]) == ("", "", "disk full")
     assert abs(float(rows[-2]["gain"]) - 0.03) < 1e-12
+
+
+def test_the_baseline_has_no_gain_over_itself():
+    """Zero would be a result."""
+    columns = json.loads(to_json(RUNS))["columns"]
+
+    assert columns["gain"][:3] == [None, None, None]

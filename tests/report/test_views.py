@@ -71,7 +71,7 @@ def test_a_section_has_descriptor_paper_weights_and_failures():
     group = group_of(record("baseline"), record("cwd", family="segmentation"), failed)
     known = about(frozenset({"baseline", "cwd"}))
     styles = styles_of(known)
-    found = {section.name: section for section in sections(group, known, styles, frozenset())}
+    found = {section.name: section for section in sections(group, known, styles, {})}
 
     assert "channel_divergence" in found["cwd"].descriptor
     assert found["cwd"].paper.url == "https://arxiv.org/abs/2011.13256"
@@ -87,6 +87,7 @@ def test_a_method_is_described_once_on_a_page():
     """And one that does not ship has no descriptor to show."""
     group = group_of(record("baseline"), record("mine"), record("cwd"))
     known = about(frozenset({"baseline", "mine", "cwd"}))
-    found = sections(group, known, styles_of(["baseline", "mine", "cwd"]), frozenset({"cwd"}))
+    found = sections(group, known, styles_of(["baseline", "mine", "cwd"]), {"cwd": "m1-ab"})
 
     assert {section.name for section in found if section.descriptor} == {"baseline"}
+    assert {section.name: section.described_in for section in found if section.described_in} == {"cwd": "m1-ab"}

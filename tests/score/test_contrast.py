@@ -180,11 +180,23 @@ def test_without_kd_nothing_is_supported(canonical):
     }
 
 
-def test_rows_below_the_line_and_earlier_versions_do_not_count():
-    """A wild row adds nothing to the variance, and an earlier version of a method makes no pair of its own."""
+def test_two_versions_that_ended_together_leave_their_pairs_open():
+    """Neither of them is the current one, whether both stand above the line or one does."""
     table = scores(0.5, 0.7, 0.7, 0.6, 0.6)
-    wild = np.vstack([table, [[0.1, 0.9, 0.5], [0.9, 0.1, 0.5]]])
-    entrants = (*BOARD, entrant("mad", "general", above=False), entrant("cirkd", above=False))
+    for above in (True, False):
+        found = judged(np.vstack([table, table[3]]), (*BOARD, entrant("cirkd", above=above)))
+        assert {pair.other for pair in found.pairs if pair.side == "open"} == {"cirkd"}
+        assert {pair.why for pair in found.pairs if pair.other == "cirkd"} == {
+            "cirkd has 2 versions that ended together: none of them is the current one"
+        }
+        assert found.word == "undecided"
+
+
+def test_rows_below_the_line_do_not_count():
+    """A wild row adds nothing to the variance."""
+    table = scores(0.5, 0.7, 0.7, 0.6, 0.6)
+    wild = np.vstack([table, [[0.1, 0.9, 0.5]]])
+    entrants = (*BOARD, entrant("mad", "general", above=False))
 
     assert judged(wild, entrants) == judged(table)
 

@@ -135,6 +135,39 @@ def test_versions_of_a_method_are_rows_of_their_own():
     assert board.rows[-1].why == ("an earlier version of the method (aaaaaa)",)
 
 
+def test_the_baseline_is_the_version_that_the_gains_are_over():
+    """The earlier one stands below the line with a higher mean, the current one too, for a run that failed."""
+    earlier = seeds("baseline", 0.7, 0.7, digest="a" * 16, ended="2025-01-01T00:00:00Z")
+    failed = record("baseline", 1, ending="failed", digest="b" * 16, ended="2025-01-02T00:00:00Z")
+    later = [record("baseline", 0, 0.5, digest="b" * 16, ended="2025-01-02T00:00:00Z"), failed]
+    board = board_of(*earlier, *later, *seeds("kd", 0.6, 0.6))
+
+    assert board.baseline.digest == board.reference == "b" * 16
+    assert row_of(board, "kd").gain.mean == pytest.approx(0.1)
+
+
+def test_equal_means_share_a_rank():
+    """And the next one is third."""
+    board = board_of(*seeds("at", 0.6, 0.5), *seeds("baseline", 0.4, 0.4), *seeds("kd", 0.5, 0.6))
+
+    assert [(row.rank, row.method) for row in board.rows] == [(1, "at"), (1, "kd"), (3, "baseline")]
+
+
+def test_an_opponents_sources_are_those_of_its_current_version():
+    """The earlier one had its authors' settings: no opponent is left, and no verdict. The other way round there is."""
+    on = ground("camvid", of=workload(title="CamVid", standing="benchmark"))
+    kd = seeds("kd", 0.6, 0.6, 0.6, on=on)
+    for earlier, later, pairs in (("authors", "transferred", 0), ("transferred", "authors", 2)):
+        versions = [
+            *seeds("x", 0.5, 0.5, 0.5, on=on, family="segmentation", source=earlier, digest="a" * 16),
+            *seeds(
+                *("x", 0.5, 0.5, 0.5),
+                on=on, family="segmentation", source=later, digest="b" * 16, ended="2025-01-02T00:00:00Z",
+            ),
+        ]  # fmt: skip
+        assert len(board_of(*kd, *versions).verdict.pairs) == pairs
+
+
 def test_a_track_is_a_board_and_benchmarks_come_first():
     """Budgets ascend within a workload and a device."""
     real = ground("camvid", of=workload(title="CamVid", standing="benchmark"), device=device_class(model="H200"))

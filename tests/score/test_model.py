@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import studentized_range
 
-from harness.score.model import RankInterval, against, pairwise, rank_intervals
+from harness.score import model
+from harness.score.model import RankInterval, against, paired, pairwise, rank_intervals
 from harness.score.simultaneous import dunnett_quantile
 from harness.score.stats import residual_variance
 
@@ -48,7 +49,10 @@ def test_two_methods_have_the_paired_t_interval():
     assert pairs is not None
     assert pairs.difference == pytest.approx(np.array([[0, -2], [2, 0]]))
     assert pairs.half == pytest.approx(np.array([[0, 4.30265], [4.30265, 0]]), abs=1e-5)
-    assert pairs.half_alone == pytest.approx(pairs.half)
+    found = paired(TWO, 1, 0)
+    assert found is not None
+    assert (found.mean, found.n, found.pairs) == (pytest.approx(2.0), 3, 1)
+    assert (found.alone.half, found.together.half) == (pytest.approx(4.30265, abs=1e-5),) * 2
 
 
 def test_two_methods_against_each_other_have_the_paired_t_interval_too():
@@ -67,7 +71,8 @@ def test_three_methods_share_tukeys_interval():
     assert pairs is not None
     assert pairs.difference[1, 0] == pytest.approx(1.5)
     assert pairs.half[0, 1] == pytest.approx(8.33078 * 0.5, abs=1e-4)
-    assert pairs.half_alone[0, 1] == pytest.approx(4.30265 * 0.5**0.5, abs=1e-5)
+    assert paired(THREE, 0, 1).alone.half == pytest.approx(4.30265 * 0.5**0.5, abs=1e-5)
+    assert paired(THREE, 0, 1).together.half == pytest.approx(pairs.half[0, 1])
 
 
 def test_differences_of_a_full_table_are_means_of_paired_differences():
@@ -125,6 +130,39 @@ def test_missing_runs_are_compared_through_others(seed):
     raised = pairs.half[apart] / smallest[apart]
     assert raised.min() == pytest.approx(1, rel=1e-5)
     assert raised.max() < 1.5
+
+
+def test_a_missing_seed_leaves_the_mean_over_the_seeds_that_both_have():
+    """Differences 1 and 3: 2, n = 2. The fit, in which the third row speaks for the missing seed too, says 2 / 3."""
+    table = np.array([[0.0, 0.0, 0.0], [1.0, 3.0, NAN], [0.0, 0.0, -8.0]])
+    gain, found, pairs = against(table, 0)[1], paired(table, 1, 0), pairwise(table)
+
+    assert pairs is not None
+    assert pairs.difference[1, 0] == pytest.approx(2 / 3)
+    assert (gain.mean, gain.n) == (found.mean, found.n) == (pytest.approx(2.0), 2)
+
+
+def test_the_error_of_a_difference_is_that_of_the_seeds_that_both_have():
+    """By t of the residual's freedom, √(2 σ² / n) with n = 2 and 3: nobody scatters unusually at these levels."""
+    table = random_table(4, 3, seed=3)
+    table[3, 2] = NAN
+    variance = residual_variance(table)
+    two, three = paired(table, 3, 1), paired(table, 2, 1)
+
+    assert (variance.freedom, two.n, three.n) == (5, 2, 3)
+    assert three.alone.half == pytest.approx(2.570582 * (2 * variance.value / 3) ** 0.5, rel=1e-5)
+    assert two.alone.half == pytest.approx(2.570582 * (2 * variance.value / 2) ** 0.5, rel=1e-5)
+
+
+def test_gains_over_different_seeds_have_the_correlation_of_their_shared_ones(monkeypatch):
+    """Means over three and two of the reference's runs: 2 of 3 · 2 in common, against 2 / 3 and 2 / 2."""
+    seen = []
+    monkeypatch.setattr(model, "joint_quantile", lambda correlation, freedom: seen.append(correlation) or 3.0)
+    table = random_table(3, 3)
+    table[2, 2] = NAN
+    against(table, 0)
+
+    assert seen[0] == pytest.approx(np.array([[1, 1 / 3 / (2 / 3) ** 0.5], [1 / 3 / (2 / 3) ** 0.5, 1]]))
 
 
 def test_methods_without_a_chain_of_shared_seeds_cannot_be_compared():

@@ -1,6 +1,7 @@
 """A results folder as runs: what counts, and what is no record, by name."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -155,12 +156,30 @@ def test_a_pipe_or_a_huge_file_is_never_opened(tmp_path, monkeypatch):
     ]
 
 
+@pytest.mark.parametrize("ended", ["tomorrow", "", "2025-13-01T00:00:00Z", "2025-01-01T00:00:00+02:00", "2025-01-01"])
+def test_a_record_that_ended_at_no_time_is_named(tmp_path, ended):
+    """By it the current version of a method is told: `zzz` would always be the last."""
+    save(tmp_path, record("kd", ended=ended))
+
+    (broken,) = read_results(tmp_path).unreadable
+    assert broken.why == f'ended: found "{ended}": expected a time in UTC, by ISO 8601'
+
+
+@pytest.mark.parametrize("ended", ["2025-01-01T00:00:00Z", "2025-01-01T00:00:00+00:00", "2025-01-01T00:00:00.5Z"])
+def test_every_spelling_of_a_time_in_utc_is_read(tmp_path, ended):
+    """The program's own and older ones."""
+    save(tmp_path, record("kd", ended=ended))
+
+    assert read_results(tmp_path).unreadable == ()
+
+
 def test_many_records_are_read_in_shares_like_a_few(tmp_path, monkeypatch):
-    """Two processes find what one finds, in the same order, broken files included."""
+    """Two find what one finds, in the same order, broken files included."""
     save(tmp_path, *(record("kd", seed, 0.01 * seed) for seed in range(7)))
     (tmp_path / "runs" / "abc.1.json").write_text("{")
     alone = read_results(tmp_path)
     monkeypatch.setattr(store, "FEWEST_SHARED", 2)
 
-    assert read_results(tmp_path, processes=2) == alone
+    with ThreadPoolExecutor(1) as helper:
+        assert read_results(tmp_path, helper) == alone
     assert len(alone.runs) == 7

@@ -8,7 +8,6 @@ for a thousand rows and 4.4 s and 1.6 MB for ten thousand, besides libraries fro
 """
 
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -33,7 +32,7 @@ REPEATS = 3
 def main() -> None:
     """Prints the table."""
     print(f"load {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores; best and median of {REPEATS}, seconds of wall time")
-    print(f"{'runs':>6}  {'best':>6}  {'median':>6}  {'CPU':>6}  {'page':>9}  {'figures':>8}")
+    print(f"{'runs':>6}  {'best':>6}  {'median':>6}  {'page':>9}  {'figures':>8}")
     for seeds in (10, 100):
         with tempfile.TemporaryDirectory() as folder:
             results, out = Path(folder) / "results", Path(folder) / "reports"
@@ -44,21 +43,14 @@ def main() -> None:
 def told(runs: int, results: Path, out: Path) -> None:
     """Measures the process and prints its line."""
     command = [str(Path(sys.executable).with_name("bench")), "report", "--results", str(results), "--out", str(out)]
-    seconds, before = [], cpu_seconds()
+    seconds = []
     for _ in range(REPEATS):
         start = time.perf_counter()
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         seconds.append(time.perf_counter() - start)
-    cpu = (cpu_seconds() - before) / REPEATS
     page, figures = (out / "index.html").stat().st_size, len(list((out / "figures").glob("*.svg")))
     middle = float(np.median(seconds))
-    print(f"{runs:6}  {min(seconds):6.2f}  {middle:6.2f}  {cpu:6.2f}  {page / 1000:6.0f} kB  {figures:8}")
-
-
-def cpu_seconds() -> float:
-    """Of all children so far."""
-    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return spent.ru_utime + spent.ru_stime
+    print(f"{runs:6}  {min(seconds):6.2f}  {middle:6.2f}  {page / 1000:6.0f} kB  {figures:8}")
 
 
 def fill(results: Path, seeds: int) -> None:

@@ -18,7 +18,7 @@ from harness.sweep.replay import again, method_here, must_be_the_ground, plan_ag
 from harness.train import pace as paces
 from harness.train.heartbeat import Heartbeat
 from harness.train.run import Run
-from tests.factories import ground, record, spec
+from tests.factories import ground, method, record, spec
 from tests.stored import leave
 from tests.train.tiny import roomy, standing
 
@@ -69,6 +69,12 @@ def test_the_factor_of_the_weights_is_told_exactly(factor: float):
     )
     assert found.digest == held.spec.method.digest
     assert method_here(held.spec.method, None, streets()).name == held.spec.method.name
+
+
+@pytest.mark.parametrize("name", ["kd_x1.2.3", "kd_x.", "kd_x"])
+def test_a_name_that_says_no_factor_is_a_name(name: str):
+    """It only looks like one of `--weight-scale`."""
+    assert replay.asked_for(method(name), None, streets()) == (name, 1.0)
 
 
 def test_what_does_not_ship_is_asked_for_by_path():

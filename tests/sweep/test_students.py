@@ -13,11 +13,13 @@ from harness.ledger.device import DeviceClass
 from harness.ledger.errors import BadInput
 from harness.ledger.files import file_sha256, read, write
 from harness.ledger.record import Record
+from harness.ledger.rules import RULES_VERSION
 from harness.ledger.student import StudentCard
 from harness.sweep import students
 from harness.sweep.students import Rescored, Student, export, find_record, rescore, student_of_file, student_of_run
 from tests.factories import record as a_record
 from tests.factories import save
+from tests.stored import keyed
 from tests.story import TINY
 from tests.students import engine, leave_student
 from tests.sweep.fake import FakeExecutor, Listening
@@ -27,7 +29,9 @@ from tests.sweep.fake import FakeExecutor, Listening
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one run's results, and the cache that holds its student."""
     folder = tmp_path_factory.mktemp("students")
-    leave_student(folder)
+    left = leave_student(folder)
+    (folder / "results" / "runs" / f"{left.spec.name}.json").unlink()
+    save(folder / "results", keyed(left))
     return folder
 
 
@@ -53,14 +57,15 @@ def again(student: Student) -> Rescored:
 
 
 def with_record(results: Path, record: Record) -> Student:
-    """The student of a record that was changed."""
-    write(results / "runs" / f"{record.spec.name}.json", record)
-    return student_of_run(results, record.spec.name, None)
+    """The student of a record that was changed, under the key that it then has."""
+    changed = keyed(record)
+    write(results / "runs" / f"{changed.spec.name}.json", changed)
+    return student_of_run(results, changed.spec.name, None)
 
 
 def named(key: str) -> Record:
     """A record of that key."""
-    record = a_record("kd")
+    record = a_record("kd", rules=RULES_VERSION + 1)  # whose keys are made otherwise
     return record.model_copy(update={"spec": record.spec.model_copy(update={"key": key})})
 
 
@@ -117,9 +122,23 @@ def test_a_misspelt_run_is_answered_with_the_nearest(tmp_path: Path):
 
 
 def test_a_folder_without_records_is_said_to_have_none(tmp_path: Path):
-    """Rather than that a run is not among them."""
-    with pytest.raises(BadInput, match=re.escape(f"--results: {tmp_path}: found no records")):
-        find_record(tmp_path, "kd")
+    """Rather than that a run is not among them; a file is no folder, and nothing is nothing."""
+    (tmp_path / "file").touch()
+    for place, told in (("", "no records"), ("none", "nothing"), ("file", "no folder")):
+        with pytest.raises(BadInput, match=re.escape(f"--results: {tmp_path / place}: found {told}: expected")):
+            find_record(tmp_path / place, "kd")
+
+
+def test_a_record_that_is_no_plain_file_or_another_runs_is_refused(tmp_path: Path):
+    """As wherever else records are read: a pipe is never opened, and a name that lies is told."""
+    first, second, third = (keyed(a_record("kd", seed)) for seed in range(3))
+    save(tmp_path, first)
+    (tmp_path / "runs" / f"{first.spec.name}.json").rename(tmp_path / "runs" / f"{second.spec.name}.json")
+    os.mkfifo(tmp_path / "runs" / f"{third.spec.name}.json")
+    with pytest.raises(BadInput, match=f"spec: found the run {re.escape(first.spec.name)}: "):
+        find_record(tmp_path, second.spec.name)
+    with pytest.raises(BadInput, match="is no plain file"):
+        find_record(tmp_path, third.spec.name)
 
 
 def test_a_run_that_left_no_student_is_refused(tmp_path: Path):

@@ -58,13 +58,15 @@ def _scenes(board: Board, folder: Path, unusable: list[Unreadable]) -> Scenes | 
         scene = read_pictures(folder, board.workload_digest)
         if scene is None:
             return None
-        maps = {row.method: read_student(folder, row.scored[0].name) for row in shown_students(board) if row.scored}
+        runs = {row.method: row.scored[0] for row in shown_students(board) if row.scored}
+        maps = {method: read_student(folder, run.name) for method, run in runs.items()}
     except BadInput as error:
         unusable.append(Unreadable("pictures", str(error)))
         return None
     students = {method: found for method, found in maps.items() if found is not None}
     classes = board.rows[0].runs[0].class_names
-    return scenes_of(scene.images, scene.labels, scene.teacher, students, classes)
+    seeds = [runs[method].seed for method in students]
+    return scenes_of(scene.images, scene.labels, scene.teacher, students, classes, board.budget, seeds)
 
 
 def named(found: Iterable[Facts]) -> Iterator[tuple[str, Facts]]:

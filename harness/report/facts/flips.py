@@ -1,36 +1,42 @@
 """What the figure of ranks shows: a method's rank at matched iterations and at matched time."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from harness.report.names import MOST_METHODS
 from harness.score.groups import Flip
-from harness.score.leaderboard import Board
+from harness.score.leaderboard import Row
+from harness.score.model import rank_intervals
 
 
 @dataclass(frozen=True)
 class End:
-    """Where a method stands on one of the two boards."""
+    """Where a method stands on one of the two boards, among the methods above the line on both."""
 
     rank: int
-    best: int
-    worst: int
-    """The ranks that chance leaves it; its own where there is no telling."""
+    best: int | None
+    worst: int | None
+    """The ranks that chance leaves it; None of a single seed, of which nobody can tell."""
     miou: float
 
 
 @dataclass(frozen=True)
 class Slope:
-    """A method on both boards; None where it does not stand above the line."""
+    """A method on both boards."""
 
     method: str
-    iterations: End | None
-    time: End | None
+    iterations: End
+    time: End
 
     @property
     def is_sure(self) -> bool:
         """Whether its ranks differ by more than chance moves them: the two intervals have no rank in common."""
         one, other = self.iterations, self.time
-        return one is not None and other is not None and (one.worst < other.best or other.worst < one.best)
+        if one.best is None or one.worst is None or other.best is None or other.worst is None:
+            return False
+        return one.worst < other.best or other.worst < one.best
 
 
 @dataclass(frozen=True)
@@ -43,32 +49,53 @@ class Slopes:
     time: str
     tau: float | None
     slopes: tuple[Slope, ...]
-    """In the order of matched iterations; those that stand on the other board alone at the end."""
+    """In the order of matched iterations."""
+    on_one: int = 0
+    """Methods above the line on one of the two boards alone, which have no rank among the others."""
     without_room: int = 0
-    """Methods beyond the best MOST_METHODS."""
+    """Methods beyond the best MOST_METHODS at matched iterations."""
 
     @property
     def ranks(self) -> int:
         """The last rank of either side."""
-        return max(end.rank for slope in self.slopes for end in (slope.iterations, slope.time) if end)
+        return max(end.rank for slope in self.slopes for end in (slope.iterations, slope.time))
+
+    @property
+    def is_order_only(self) -> bool:
+        """Whether some method has a single seed on a side."""
+        return any(end.best is None for slope in self.slopes for end in (slope.iterations, slope.time))
 
 
 def slopes_of(flip: Flip) -> Slopes | None:
     """The figure's numbers; None unless two methods stand above the line on both boards."""
-    before, after = _ends(flip.iterations), _ends(flip.time)
-    if len(before.keys() & after.keys()) < 2:
+    if len(flip.pairs) < 2:
         return None
-    slopes = (Slope(key[0], before.get(key), after.get(key)) for key in before | after)
-    more = max(0, len(flip.iterations.ranked) - MOST_METHODS, len(flip.time.ranked) - MOST_METHODS)
-    return Slopes(flip.anchor, flip.iterations.budget, flip.time.budget, flip.tau, tuple(slopes), more)
+    before = _ends([row for row, _ in flip.pairs], flip.iterations.seeds)
+    shared = {(row.method, row.digest) for row, _ in flip.pairs}
+    after = _ends([row for row in flip.time.ranked if (row.method, row.digest) in shared], flip.time.seeds)
+    slopes = [Slope(key[0], end, after[key]) for key, end in before.items()]
+    alone = len(flip.iterations.ranked) + len(flip.time.ranked) - 2 * len(slopes)
+    return Slopes(
+        anchor=flip.anchor,
+        iterations=flip.iterations.budget,
+        time=flip.time.budget,
+        tau=flip.tau,
+        slopes=tuple(slopes[:MOST_METHODS]),
+        on_one=alone,
+        without_room=max(0, len(slopes) - MOST_METHODS),
+    )
 
 
-def _ends(board: Board) -> dict[tuple[str, str], End]:
-    """Of each version above the line, best first; a single seed leaves ranks without intervals."""
+def _ends(rows: Sequence[Row], seeds: Sequence[int]) -> dict[tuple[str, str], End]:
+    """Of each version, best first: ranks and what chance leaves of them are of these rows alone."""
+    table = np.full((len(rows), len(seeds)), np.nan)
+    for at, row in enumerate(rows):
+        done = {run.seed: run.miou for run in row.scored}
+        table[at] = [np.nan if done.get(seed) is None else done[seed] for seed in seeds]
     return {
         (row.method, row.digest): End(
-            rank, row.ranks.best if row.ranks else rank, row.ranks.worst if row.ranks else rank, row.miou.mean
+            rank, found.best if found else None, found.worst if found else None, row.miou.mean
         )
-        for rank, row in enumerate(board.ranked[:MOST_METHODS], start=1)
+        for rank, (row, found) in enumerate(zip(rows, rank_intervals(table), strict=True), start=1)
         if row.miou
     }

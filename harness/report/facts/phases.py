@@ -1,6 +1,6 @@
 """What the figure of phases shows: where an iteration of each method goes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.report.names import MOST_METHODS
 from harness.score.leaderboard import Board, Row
@@ -23,6 +23,8 @@ class Bar:
     seconds: float
     """Of an iteration without marks between phases."""
     phases: tuple[Phase, ...]
+    ratio: float | None = None
+    """Its cost: over the baseline's iteration, timed in pairs; the table's number. None where nobody timed it so."""
 
     @property
     def marked(self) -> float:
@@ -36,18 +38,24 @@ class Bars:
 
     device: str
     baseline_seconds: float | None
-    """Of its iteration, the unit of all; milliseconds are where nobody timed its phases."""
+    """Of its iteration, the unit of bars without a cost."""
     bars: tuple[Bar, ...]
-    """Dearest last."""
+    """The dearest last."""
     without: int
     """Methods whose phases nobody timed."""
     without_room: int = 0
     """Methods beyond the best MOST_METHODS."""
 
     @property
-    def unit(self) -> float:
-        """Seconds that are drawn as 1."""
-        return self.baseline_seconds or 1e-3
+    def in_ratios(self) -> bool:
+        """Whether lengths are over the baseline's iteration; else they are milliseconds."""
+        return self.baseline_seconds is not None or all(bar.ratio for bar in self.bars)
+
+    def length(self, bar: Bar) -> float:
+        """How dear its iteration is."""
+        if not self.in_ratios:
+            return 1000 * bar.seconds
+        return bar.ratio or bar.seconds / (self.baseline_seconds or bar.seconds)
 
 
 def bars_of(board: Board) -> Bars | None:
@@ -59,9 +67,11 @@ def bars_of(board: Board) -> Bars | None:
     if not timed:
         return None
     alone = board.baseline and _bar_of(board.baseline)
-    ordered = sorted(timed[:MOST_METHODS], key=lambda bar: (bar.seconds, bar.method))
     more = max(0, len(timed) - MOST_METHODS)
-    return Bars(board.device, alone.seconds if alone else None, tuple(ordered), len(rows) - len(timed), more)
+    bars = Bars(
+        board.device, alone.seconds if alone else None, tuple(timed[:MOST_METHODS]), len(rows) - len(timed), more
+    )
+    return replace(bars, bars=tuple(sorted(bars.bars, key=lambda bar: (bars.length(bar), bar.method))))
 
 
 def _bar_of(row: Row) -> Bar | None:
@@ -70,4 +80,4 @@ def _bar_of(row: Row) -> Bar | None:
     if run is None or not run.phases_of:
         return None
     phases = tuple(Phase(name, seconds) for name, seconds in run.phases if seconds > 0)
-    return Bar(row.method, run.phases_of, phases) if phases else None
+    return Bar(row.method, run.phases_of, phases, row.cost_ratio) if phases else None

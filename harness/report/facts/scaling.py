@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from harness.ledger.budget import Budget, Unit
 from harness.ledger.method import BASELINE
 from harness.report.names import MOST_METHODS
-from harness.score.groups import Group
+from harness.score.groups import Group, board_hours
 from harness.score.leaderboard import Board
 from harness.score.scaling import Reached, Scaling, time_to
 from harness.score.stats import Interval
@@ -75,18 +75,10 @@ def _sized(group: Group) -> tuple[Unit, dict[float, Board]]:
     found: dict[Unit, dict[float, Board]] = {unit: {} for unit in Unit}
     for board in group.boards:
         budget = Budget.parse(board.budget)
-        size = _hours(board) if budget.is_time else budget.amount
+        size = board_hours(board) if budget.is_time else budget.amount
         if board.ranked and size:
             found[Unit.SECONDS if budget.is_time else budget.unit].setdefault(size, board)
     return max(found.items(), key=lambda unit: len(unit[1]) > 1)
-
-
-def _hours(board: Board) -> float | None:
-    """Device-hours that a run of a board by time may spend."""
-    run = next((run for row in board.rows for run in row.runs if run.spent_seconds), None)
-    if run is None or board.budget_seconds is None:
-        return None
-    return board.budget_seconds * run.device_hours / run.spent_seconds
 
 
 def _ends(sized: dict[float, Board]) -> dict[tuple[str, str], list[End]]:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.ledger.method import BASELINE
 from harness.score.leaderboard import Board, Row
 
 Bytes = NDArray[np.uint8]
@@ -38,11 +37,15 @@ class Scenes:
     guesses: tuple[Guess, ...]
     """The teacher's, then the students'."""
     classes: tuple[str, ...]
+    budget: str = ""
+    """Of the board that the students are of."""
+    seeds: tuple[int, ...] = ()
+    """Of the students' runs, each once."""
 
 
 def shown_students(board: Board) -> tuple[Row, ...]:
-    """Whose pictures are worth a look, best first: the best above the line, `kd`, the student alone, then the next."""
-    wanted = [*board.ranked[:1], *(row for row in board.ranked if row.method in ("kd", BASELINE)), *board.ranked]
+    """Whose pictures are worth a look, best first: the best above the line, the student alone, then the next."""
+    wanted = [*board.ranked[:1], *(row for row in board.ranked if row is board.baseline), *board.ranked]
     chosen = list({(row.method, row.digest): None for row in wanted})[:MOST_STUDENTS]
     return tuple(row for row in board.ranked if (row.method, row.digest) in chosen)
 
@@ -53,6 +56,8 @@ def scenes_of(
     teacher: Sequence[Bytes],
     students: Mapping[str, Sequence[Bytes]],
     classes: Sequence[str],
+    budget: str = "",
+    seeds: Sequence[int] = (),
 ) -> Scenes | None:
     """The figure's pictures, of students whose maps are as large as the labels; None when no student's are."""
     shown_labels = _small(labels)
@@ -60,7 +65,8 @@ def scenes_of(
     if not fitting or not _alike(teacher, labels):
         return None
     guesses = [Guess(name, name, _small(maps)) for name, maps in list(fitting.items())[:MOST_STUDENTS]]
-    return Scenes(_small(images), shown_labels, (Guess("teacher", None, _small(teacher)), *guesses), tuple(classes))
+    everybody = (Guess("teacher", None, _small(teacher)), *guesses)
+    return Scenes(_small(images), shown_labels, everybody, tuple(classes), budget, tuple(sorted(set(seeds))))
 
 
 def _alike(maps: Sequence[Bytes], labels: Sequence[Bytes]) -> bool:

@@ -15,7 +15,7 @@ from matplotlib.text import Text
 from matplotlib.transforms import Affine2D
 
 from harness.report.names import shown
-from harness.report.picture import BAND, MUTED, PAPER, RULE
+from harness.report.picture import BAND, INK, MUTED, PAPER, RULE
 from harness.report.style import Style
 
 Align = Literal["left", "center", "right"]
@@ -93,9 +93,9 @@ class Canvas:
         self.add(text)
         return text
 
-    def name(self, at: Point, method: str, style: Style, *, below: bool = False, align: Align = "left") -> Text:
-        """A method's name in its colour; in italics for a row below the line."""
-        return self.text(at, shown(method), style.colour, align=align, fontstyle="italic" if below else "normal")
+    def name(self, at: Point, method: str, *, below: bool = False, align: Align = "left") -> Text:
+        """A method's name, beside its marker, as its colour may be too pale for words; in italics below the line."""
+        return self.text(at, shown(method), INK, align=align, fontstyle="italic" if below else "normal")
 
     def written(self, at: Point, words: str, colour: str, align: Align, **look: Unpack[Script]) -> Text:
         """The same, not yet added."""

@@ -67,7 +67,7 @@ class Side:
         """Of texts, so that they end or begin at the column."""
         return "right" if self.outwards < 0 else "left"
 
-    def end_of(self, slope: Slope) -> End | None:
+    def end_of(self, slope: Slope) -> End:
         """The method's on this side."""
         return slope.iterations if self.outwards < 0 else slope.time
 
@@ -89,13 +89,15 @@ def _tau(slopes: Slopes, before: str) -> str:
 
 def _caption(slopes: Slopes) -> str:
     sure = sum(slope.is_sure for slope in slopes.slopes)
-    alone = sum(slope.iterations is None or slope.time is None for slope in slopes.slopes)
-    single = f" Without a line: above the line of one of the two boards alone ({alone})." if alone else ""
+    alone = f" Left out: above the line of one of the two boards alone ({slopes.on_one})." if slopes.on_one else ""
+    single = (
+        " A method of one seed has no bar and no thick line: it shows the order only." if slopes.is_order_only else ""
+    )
     return (
         f"Left every method has {shown(slopes.iterations)}, right the time that {shown(slopes.anchor)} takes for as "
-        f"many ({shown(slopes.time)}). Numbers are mIoU in percent, bars the ranks that chance leaves a method. A "
-        f"thick line: no rank is in both of its bars ({sure} of {len(slopes.slopes)} methods).{single}"
-        f"{without_room(slopes.without_room)}"
+        f"many ({shown(slopes.time)}). Numbers are mIoU in percent, bars the ranks that chance leaves a method, ranks "
+        f"those among the methods on both boards. A thick line: no rank is in both of its bars ({sure} of "
+        f"{len(slopes.slopes)} lines).{single}{alone}{without_room(slopes.without_room)}"
     )
 
 
@@ -112,10 +114,10 @@ def _head(axes: Axes, across: float, up: float, text: str, align: str, colour: s
     axes.text(*at, text, transform=axes.transAxes, ha=align, color=colour, parse_math=False)
 
 
-def _side(axes: Axes, found: Sequence[tuple[End | None, str]], side: Side, styles: Styles, parts: Parts) -> None:
+def _side(axes: Axes, found: Sequence[tuple[End, str]], side: Side, styles: Styles, parts: Parts) -> None:
     """A board's bars, each in a lane of its own, and outside of them the names at their ranks."""
-    present = sorted(((end, method) for end, method in found if end), key=lambda pair: pair[0].rank)
-    lanes = lanes_of([(end.best, end.worst) for end, _ in present])
+    present = sorted(found, key=lambda pair: pair[0].rank)
+    lanes = lanes_of([(end.best or end.rank, end.worst or end.rank) for end, _ in present])
     apart = min(BAR, BARS / (max(lanes) + 1))
     names = side.out(CLEAR + apart * (max(lanes) + 1))
     guides = np.array([[(side.across, end.rank), (names, end.rank), (np.nan, np.nan)] for end, _ in present])
@@ -137,6 +139,8 @@ def lanes_of(intervals: Sequence[tuple[int, int]]) -> list[int]:
 
 
 def _bar(axes: Axes, end: End, method: str, side: Side, across: float, style: Style, parts: Parts) -> None:
+    if end.best is None or end.worst is None:
+        return
     drawn = Line2D(
         (across, across, across),
         (end.best - 0.35, end.rank, end.worst + 0.35),
@@ -161,7 +165,7 @@ def _name(axes: Axes, end: End, method: str, side: Side, across: float) -> None:
 
 
 def _line(axes: Axes, slope: Slope, style: Style, parts: Parts) -> None:
-    ends = [(side, end) for side in SIDES if (end := side.end_of(slope))]
+    ends = [(side, side.end_of(slope)) for side in SIDES]
     drawn = Line2D(
         [side.across for side, _ in ends],
         [end.rank for _, end in ends],

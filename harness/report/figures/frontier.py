@@ -14,6 +14,7 @@
     top, bottom  of the bands
     views      the axes; the first is drawn. Of each:
                name and label; ticks: [x, text] each; x: of each spot, null where its amount is not known;
+               ranks: spots above the line of one amount each, lowest mIoU first, from left to right;
                front: its spots from left to right; reference: [x, y] each; bands: [left, right] each
 
 In a view a spot's element is moved by its x less its x in the first view, or hidden where that is null. A line's path
@@ -44,7 +45,7 @@ from harness.report.figures.canvas import (
 from harness.report.figures.placing import Heights, heights, spread_out
 from harness.report.figures.sheet import Parts, as_png, as_svg, settings
 from harness.report.figures.spending import View, views
-from harness.report.names import shown, without_room
+from harness.report.names import letters, shown, without_room
 from harness.report.picture import INK, MUTED, Picture
 from harness.report.style import Styles
 from harness.score import numerals
@@ -103,7 +104,7 @@ def draw(frontier: Frontier, styles: Styles, name: str) -> Picture:
     """The figure on its first axis, with what the page needs for the others."""
     lines, parts = _lines(frontier.spots), Parts()
     placed = _heights(frontier, len(lines))
-    right = WIDTH - LEADER - 6 - LETTER * max(len(shown(spot.method)) for spot in frontier.spots)
+    right = WIDTH - LEADER - 6 - LETTER * max(letters(shown(spot.method)) for spot in frontier.spots)
     with settings():
         canvas = Canvas(WIDTH, placed.bottom + BOTTOM)
         scene = Scene(canvas, placed, right, frontier, views(frontier.spots), styles, parts)
@@ -219,7 +220,7 @@ def _line(scene: Scene, line: Sequence[int], height: float, faint: float) -> dic
     look = marked(style, [len(path) - 1], scene.size, hollow=bool(last.why))
     drawn = scene.canvas.line(path, style.colour, alpha=faint, order=1.5, **look)
     part = scene.parts.name(drawn, last.method, last.method)
-    name = scene.canvas.name((right + LEADER, height + 3.2), last.method, style, below=bool(last.why))
+    name = scene.canvas.name((right + LEADER, height + 3.2), last.method, below=bool(last.why))
     scene.parts.name(name, last.method, _says(last))
     return {"part": part, "spots": list(passed), "end": _short(end)}
 
@@ -262,10 +263,16 @@ def _live(scene: Scene, view: View) -> dict[str, object]:
         "label": view.axis.label,
         "ticks": [[round(x(view, at), 2), words] for at, words in view.ticks],
         "x": [None if across is None else round(x(view, across), 2) for across in view.across],
+        "ranks": [above for rank in view.ranks if (above := _above(scene, rank.members))],
         "front": list(view.front),
         "reference": _short(_reference(scene, view)),
         "bands": _short(_bands(scene, view)),
     }
+
+
+def _above(scene: Scene, members: Sequence[int]) -> list[int]:
+    """Those above the line, of whom the page makes the front of the methods that it shows."""
+    return [at for at in members if not scene.frontier.spots[at].why]
 
 
 def _short(points: Iterable[Point]) -> list[list[float]]:
@@ -289,8 +296,9 @@ def _caption(frontier: Frontier) -> str:
         f"strokes across it the seeds where they are {MOST_SEEDS} or fewer. A seed moves all methods alike: whether "
         "two differ is told by the table's paired intervals, not by bars that overlap. Markers that spent the same "
         "within 5 % are set side by side, by mIoU; a shaded band holds what counts as one amount. Pareto front: above "
-        "the line, and no other reached as much with as little; it has no interval of its own. The baseline's dotted "
-        "line is straight between its budgets and level beyond. What the teacher's own training took is not counted."
+        "the line, and no other that is shown reached as much with as little; it has no interval of its own. The "
+        "baseline's dotted line is level across each of its budgets and straight between them: nobody measured what "
+        "lies beyond. What the teacher's own training took is not counted."
         f"{hollow}{without_room(frontier.without_room)}"
     )
 

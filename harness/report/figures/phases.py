@@ -69,7 +69,7 @@ def draw(bars: Bars, styles: Styles, name: str) -> Picture:
         axes = figure.add_axes(place, facecolor="none")
         _ground(axes, bars)
         for row, bar in enumerate(bars.bars):
-            parts.name(_add(axes, boxes_of(bar, row, bars.unit)), bar.method, _told(bar, bars))
+            parts.name(_add(axes, boxes_of(bar, row, bars.length(bar))), bar.method, _told(bar, bars))
             _beside(axes, bar, row, bars, styles)
         _legend(axes, {fill for bar in bars.bars for fill, _ in _parted(bar)})
         svg, png = as_svg(figure), as_png(figure)
@@ -77,27 +77,30 @@ def draw(bars: Bars, styles: Styles, name: str) -> Picture:
 
 
 def _caption(bars: Bars) -> str:
-    unit = "in multiples of the baseline's" if bars.baseline_seconds else "in milliseconds"
+    unit = "in multiples of the baseline's" if bars.in_ratios else "in milliseconds"
+    paired = any(bar.ratio for bar in bars.bars)
+    length = (
+        "its cost, timed in pairs with the baseline's: the table's cost ×" if paired else "the iteration without marks"
+    )
     without = f" Left out, as nobody timed their phases: {bars.without}." if bars.without else ""
     return (
         f"An iteration of each method on {shown(bars.device, 60)}, {unit}, the dearest last. With a line along the "
         "middle: what a student alone has not, the teacher's pass and the method's terms, each in a shade of its own. "
-        "Phases are timed with marks between them, and drawn as shares of the iteration without marks."
+        f"Phases are timed apart, with marks between them, and drawn as shares of a bar; its length is {length}."
         + without
         + without_room(bars.without_room)
     )
 
 
 def _ground(axes: Axes, bars: Bars) -> None:
-    most = max(bar.seconds for bar in bars.bars) / bars.unit
+    most = max(map(bars.length, bars.bars))
     axes.set(xlim=(0, most), ylim=(len(bars.bars) - 0.5, -0.5), yticks=())
     axes.spines[["top", "right", "left"]].set_visible(False)
     ticks = [tick for tick in MaxNLocator(8, steps=(1, 2, 5, 10)).tick_values(0, most) if tick <= most]
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.tick_params(length=3, color=RULE)
-    alone = bars.baseline_seconds
-    axes.set_xlabel(f"times the baseline's iteration ({1000 * alone:.3g} ms)" if alone else "milliseconds an iteration")
-    if alone:
+    axes.set_xlabel("times the baseline's iteration" if bars.in_ratios else "milliseconds an iteration")
+    if bars.in_ratios:
         axes.axvline(1, color=INK, linewidth=0.8, linestyle=(0, (2, 2)), zorder=3)
 
 
@@ -124,9 +127,9 @@ class Box:
         return self.corners[1][0] - self.corners[0][0]
 
 
-def boxes_of(bar: Bar, row: float, unit: float) -> list[Box]:
-    """A bar's phases end to end, as long together as the iteration without marks; across in units, down in rows."""
-    scale, left = bar.seconds / bar.marked / unit, 0.0
+def boxes_of(bar: Bar, row: float, length: float) -> list[Box]:
+    """A bar's phases end to end, so long together; down in rows."""
+    scale, left = length / bar.marked, 0.0
     boxes: list[Box] = []
     for fill, phases in _parted(bar):
         widths = [scale * phase.seconds for phase in phases]
@@ -159,9 +162,9 @@ def _add(axes: Axes, boxes: Sequence[Box]) -> PolyCollection:
 
 
 def _told(bar: Bar, bars: Bars) -> str:
-    whole = f"{bar.seconds / bars.unit:.2f} × the baseline's iteration" if bars.baseline_seconds else "an iteration"
+    whole = f"{bars.length(bar):.2f} × the baseline's iteration" if bars.in_ratios else "an iteration"
     phases = ", ".join(f"{phase.name} {phase.seconds / bar.marked:.1%}" for phase in bar.phases)
-    return f"{bar.method}: {whole} ({1000 * bar.seconds:.3g} ms): {phases}"
+    return f"{bar.method}: {whole} ({1000 * bar.seconds:.3g} ms when its phases were timed): {phases}"
 
 
 def _beside(axes: Axes, bar: Bar, row: int, bars: Bars, styles: Styles) -> None:
@@ -174,8 +177,8 @@ def _beside(axes: Axes, bar: Bar, row: int, bars: Bars, styles: Styles) -> None:
         )
     )
     axes.text(-16 * point, row, shown(bar.method), ha="right", va="center_baseline", parse_math=False)
-    dear = bar.seconds / bars.unit
-    text = f"{dear:.2f} ×" if bars.baseline_seconds else f"{dear:.3g} ms"
+    dear = bars.length(bar)
+    text = f"{dear:.2f} ×" if bars.in_ratios else f"{dear:.3g} ms"
     axes.text(dear + 5 * point, row, text, color=MUTED, va="center_baseline", parse_math=False)
 
 

@@ -156,7 +156,7 @@ def _name(scene: Scene, curve: Curve, last: Point, down: float) -> None:
     path = [last, (right, last[1]), (right + 14, down), BREAK, (right + NAME - 8, down)]
     leader = canvas.line(path, style.colour, alpha=0.35, order=1.5, **marked(style, [4], 4.5))
     scene.parts.name(leader, curve.method, curve.method)
-    name = canvas.name((right + NAME, down + 3.2), curve.method, style)
+    name = canvas.name((right + NAME, down + 3.2), curve.method)
     scene.parts.name(name, curve.method, _says(curve, scene.curves.unit))
     if curve.method != BASELINE and scene.curves.level is not None:
         ratio = canvas.text((right + RATIO, down + 3.2), _ratio(curve), align="right")

@@ -9,6 +9,7 @@ from io import BytesIO
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from PIL import Image
@@ -104,9 +105,12 @@ def _caption(scenes: Scenes) -> str:
     count = len(scenes.images)
     which = "The first image that runs are" if count == 1 else f"The first {count} images that runs are"
     more = "" if len(_present(scenes)) <= MOST_NAMED else f" Only the first {MOST_NAMED} classes are named."
+    seeds = ", ".join(map(str, scenes.seeds))
+    whose = f" Students are of budget {shown(scenes.budget)}, seed {seeds}, the first scored:" if scenes.seeds else ""
+    choice = f"{whose} the best method, the baseline, then the next in rank." if whose else ""
     return (
         f"{which} scored on, with its label below, and what teacher and students predict, with orange below where that "
-        f"is wrong: so many of the labelled pixels. Grey: no label.{more}"
+        f"is wrong: so many of the labelled pixels. Grey: no label.{choice}{more}"
     )
 
 
@@ -221,10 +225,13 @@ def _heads(axes: Axes, tiles: Sequence[Tile], scenes: Scenes, styles: Styles) ->
     first = [tile for tile in tiles if tile.top == HEAD]
     names = ("image, label", *(guess.who for guess in scenes.guesses))
     for tile, who in zip(first, names, strict=True):
-        style = styles.get(tile.method or "")
-        middle = tile.left + tile.width / 2
-        text = axes.text(middle, HEAD - 8, shown(who, 18), ha="center", va="baseline", parse_math=False)
-        text.set_color(style.colour if style else INK)
+        words, middle = shown(who, 18), tile.left + tile.width / 2
+        axes.text(middle, HEAD - 8, words, ha="center", va="baseline", color=INK, parse_math=False)
+        if tile.method is not None and tile.method in styles:
+            style, left = styles[tile.method], middle - LETTER * len(words) / 2 - 8
+            axes.add_artist(
+                Line2D([left], [HEAD - 11], color=style.colour, marker=style.marker, markersize=5.5, linestyle="")
+            )
 
 
 def _shares(axes: Axes, tiles: Sequence[Tile]) -> None:

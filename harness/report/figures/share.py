@@ -102,7 +102,7 @@ def _dot_of(scene: Scene, dot: Dot, down: float, styles: Styles, parts: Parts) -
     look = marked(style, [len(bar) // 2], 6.0, hollow=bool(dot.why))
     look["linewidth"] = 1.6
     parts.name(scene.canvas.line(bar, style.colour, order=3, **look), dot.method, _says(dot))
-    name = scene.canvas.name((scene.left - 8, down + 3.2), dot.method, style, below=bool(dot.why), align="right")
+    name = scene.canvas.name((scene.left - 8, down + 3.2), dot.method, below=bool(dot.why), align="right")
     parts.name(name, dot.method, _says(dot))
     half = f" ± {100 * dot.interval.half:.1f}" if dot.interval else ""
     number = scene.canvas.text((scene.right + 8, down + 3.2), f"{numerals.percent(dot.share, 1)}{half}")

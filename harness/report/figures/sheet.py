@@ -14,6 +14,7 @@ SETTINGS = {
     "svg.fonttype": "none",  # text stays text: small files, searchable, the page's own fonts
     "svg.hashsalt": "segkd-bench",  # the same ids at every build
     "path.simplify": True,
+    "text.hinting": "none",  # a tenth of the time that a PNG takes
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "text.color": INK,

@@ -62,7 +62,7 @@ class View:
     front: tuple[int, ...]
     """Spots above the line to which no other has as high an mIoU for as little."""
     reference: tuple[tuple[float, float], ...]
-    """The baseline's mIoU: level where spots spent what it did and beyond its budgets, straight between them."""
+    """The baseline's mIoU: level where spots spent what it did, straight between its budgets, nothing beyond them."""
 
 
 def views(spots: Sequence[Spot]) -> tuple[View, ...]:
@@ -88,7 +88,7 @@ def _view(spots: Sequence[Spot], place: int) -> View | None:
         ranks=ranks,
         ticks=_ticks(ranks, low, high, place),
         front=_front(ranks, spots),
-        reference=_reference(ranks, spots, low, high),
+        reference=_reference(ranks, spots),
     )
 
 
@@ -154,9 +154,6 @@ def _front(ranks: Iterable[Rank], spots: Sequence[Spot]) -> tuple[int, ...]:
     return tuple(front)
 
 
-def _reference(
-    ranks: Iterable[Rank], spots: Sequence[Spot], low: float, high: float
-) -> tuple[tuple[float, float], ...]:
+def _reference(ranks: Iterable[Rank], spots: Sequence[Spot]) -> tuple[tuple[float, float], ...]:
     known = {rank.edges: spots[at].miou for rank in ranks for at in rank.members if spots[at].is_reference}
-    level = [(edge, miou) for edges, miou in known.items() for edge in edges]
-    return ((low, level[0][1]), *level, (high, level[-1][1])) if level else ()
+    return tuple((edge, miou) for edges, miou in known.items() for edge in edges)

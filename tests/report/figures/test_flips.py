@@ -27,12 +27,8 @@ def flip(before, after, tau=None):
 
 
 def slopes(*methods, tau=None):
-    """Ends are (rank, best, worst) or None."""
-
-    def end(place):
-        return None if place is None else End(*place, miou=0.5)
-
-    found = tuple(Slope(method, end(before), end(after)) for method, before, after in methods)
+    """Ends are (rank, best, worst)."""
+    found = tuple(Slope(method, End(*before, miou=0.5), End(*after, miou=0.5)) for method, before, after in methods)
     return Slopes("baseline", "4k it", "4k it of baseline", tau, found)
 
 
@@ -53,11 +49,17 @@ def test_ranks_are_those_of_the_two_boards():
     assert all(slope.is_sure for slope in found.slopes)
 
 
-def test_a_single_seed_has_ranks_without_intervals():
-    """Each end is its own best and worst."""
+def test_a_single_seed_shows_the_order_only():
+    """No interval, so no bar and no sure flip; the caption says so."""
     found = slopes_of(flip(board("900 it", (0,), kd=0.7, cwd=0.6), board("90s", (0,), kd=0.5, cwd=0.6)))
+    picture = drawn(found)
 
-    assert [(s.iterations.best, s.iterations.worst, s.time.best) for s in found.slopes] == [(1, 1, 2), (2, 2, 1)]
+    assert [(s.iterations.rank, s.time.rank, s.iterations.best, s.is_sure) for s in found.slopes] == [
+        (1, 2, None, False),
+        (2, 1, None, False),
+    ]
+    assert "A method of one seed has no bar" in picture.caption
+    assert [part.text.count("by chance") for part in picture.parts] == [0, 0]
 
 
 def test_one_method_in_common_is_no_figure():
@@ -65,21 +67,22 @@ def test_one_method_in_common_is_no_figure():
     assert slopes_of(flip(board("900 it", kd=0.7, cwd=0.6), board("90s", kd=0.5, at=0.6))) is None
 
 
-def test_a_method_on_one_board_alone_has_its_name_there_and_no_line():
-    """And the caption counts it."""
-    before, after = board("900 it", kd=0.7, cwd=0.6, at=0.5), board("90s", kd=0.5, cwd=0.6)
-    found = slopes_of(flip(before, after))
+def test_ranks_are_among_the_methods_on_both_boards():
+    """By hand: at, dist and mgd stand on the left board alone, above kd and cwd, who keep their places."""
+    before = board("900 it", at=0.9, dist=0.8, mgd=0.7, kd=0.6, cwd=0.5)
+    found = slopes_of(flip(before, board("90s", kd=0.6, cwd=0.5)))
     picture = drawn(found)
 
-    assert [slope.method for slope in found.slopes if slope.time is None] == ["at"]
-    assert [sum(name in text for text in texts(picture)) for name in ("kd", "cwd", "at  ")] == [2, 2, 1]
-    assert "on one of the two boards alone" not in picture.caption
-    assert "of one of the two boards alone (1)" in picture.caption
+    ends = [(s.method, s.iterations.rank, s.iterations.best, s.iterations.worst, s.time.rank) for s in found.slopes]
+    assert ends == [("kd", 1, 1, 1, 1), ("cwd", 2, 2, 2, 2)]
+    assert not any(slope.is_sure for slope in found.slopes)
+    assert "(0 of 2 lines)" in picture.caption
+    assert "of one of the two boards alone (3)" in picture.caption
 
 
 def test_a_flip_is_sure_when_no_rank_is_in_both_intervals():
-    """1–2 against 3 is; 1–2 against 2–3 is not; nor is a method that stands on one board alone."""
-    found = slopes(("a", (1, 1, 2), (3, 3, 3)), ("b", (2, 1, 2), (2, 2, 3)), ("c", (3, 3, 3), None))
+    """1–2 against 3 is; 1–2 against 2–3 is not; nor is a single seed's on one side."""
+    found = slopes(("a", (1, 1, 2), (3, 3, 3)), ("b", (2, 1, 2), (2, 2, 3)), ("c", (3, 3, 3), (1, None, None)))
 
     assert [slope.is_sure for slope in found.slopes] == [True, False, False]
 

@@ -18,7 +18,8 @@ ALONE = (("data", 0.01), ("student", 0.03), ("task loss", 0.02), ("backward", 0.
 
 
 def run(name, phases, of, **facts):
-    return replace(run_of(record(name, **facts)), phases=tuple(phases), phases_of=of)
+    """Without a cost timed in pairs, unless it is given."""
+    return replace(run_of(record(name, **{"cost_ratio": None} | facts)), phases=tuple(phases), phases_of=of)
 
 
 def board(*runs):
@@ -35,7 +36,7 @@ def texts(picture):
 
 def widths(bar, unit):
     """Of its boxes, but for the lines along their middle."""
-    return [box.width for box in boxes_of(bar, 0, unit) if box.fill != PAPER]
+    return [box.width for box in boxes_of(bar, 0, bar.seconds / unit) if box.fill != PAPER]
 
 
 def test_the_dearest_is_last_and_the_baseline_is_one():
@@ -51,6 +52,22 @@ def test_the_dearest_is_last_and_the_baseline_is_one():
     assert [bar.method for bar in bars.bars] == ["baseline", "kd", "cwd"]
     assert (bars.baseline_seconds, bars.without) == (0.1, 0)
     assert [text for text in texts(drawn(bars)) if "×" in text] == ["1.00 ×", "2.00 ×", "3.00 ×"]
+
+
+def test_a_bar_is_as_long_as_the_cost_that_the_table_says():
+    """By hand: phases were timed at 4 and 3 times the baseline's, pairs say 2 and 2.5, and that is the order."""
+    bars = bars_of(
+        board(
+            run("kd", ALONE, 0.4, cost_ratio=2.0),
+            run("cwd", ALONE, 0.3, cost_ratio=2.5),
+            run("baseline", ALONE, 0.1, cost_ratio=1.0),
+        )
+    )
+    picture = drawn(bars)
+
+    assert [(bar.method, bars.length(bar)) for bar in bars.bars] == [("baseline", 1.0), ("kd", 2.0), ("cwd", 2.5)]
+    assert [text for text in texts(picture) if "×" in text] == ["1.00 ×", "2.00 ×", "2.50 ×"]
+    assert "the table's cost ×" in picture.caption
 
 
 def test_methods_without_phases_are_left_out_and_counted():
@@ -96,7 +113,8 @@ def test_a_part_says_every_phase():
 
     assert part.method == "baseline"
     assert part.text == (
-        "baseline: 1.00 × the baseline's iteration (100 ms): data 10.0%, student 30.0%, task loss 20.0%, backward 40.0%"
+        "baseline: 1.00 × the baseline's iteration (100 ms when its phases were timed): "
+        "data 10.0%, student 30.0%, task loss 20.0%, backward 40.0%"
     )
 
 

@@ -4,6 +4,7 @@ import base64
 import io
 import re
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image
@@ -49,13 +50,20 @@ def test_a_prediction_is_wrong_where_a_label_says_otherwise():
     assert wrong_share(np.full((2, 2), 2, np.uint8)) is None
 
 
-def test_the_best_kd_and_the_student_alone_are_shown():
+def test_the_best_and_the_student_alone_are_shown():
     """Then the next best, four at most, in the order of the board; nobody below the line."""
     mious = {"at": 0.8, "cwd": 0.7, "dist": 0.6, "mgd": 0.55, "kd": 0.5, "baseline": 0.4}
     records = [record(name, miou=miou) for name, miou in mious.items()]
     [board] = boards(runs_of([*records, record("broken", ending="failed")]))
 
-    assert [row.method for row in shown_students(board)] == ["at", "cwd", "kd", "baseline"]
+    assert [row.method for row in shown_students(board)] == ["at", "cwd", "dist", "baseline"]
+
+
+def test_the_caption_says_which_runs_these_are():
+    """Budget, seed, and by what rule the methods were chosen."""
+    value = replace(scenes({"kd": 1}), budget="90s", seeds=(3,))
+
+    assert "budget 90s, seed 3, the first scored: the best method, the baseline, then the next" in drawn(value).caption
 
 
 def test_a_student_whose_maps_are_of_another_size_is_left_out():

@@ -82,13 +82,19 @@ def test_an_axis_of_which_nothing_is_known_is_left_out():
 
 
 def test_the_baseline_is_level_where_others_spent_what_it_did():
-    """And beyond its budgets; in between it is straight."""
-    spots = (spot("baseline", 1, 0.5), spot("kd", 1, 0.6), spot("baseline", 2, 0.55))
+    """In between it is straight; beyond its budgets, where nobody measured it, it is not drawn."""
+    spots = (
+        spot("at", 0.1, 0.4),
+        spot("baseline", 1, 0.5),
+        spot("kd", 1, 0.6),
+        spot("baseline", 2, 0.55),
+        spot("at", 9, 0.6),
+    )
     view = views(spots)[0]
     across, levels = zip(*view.reference, strict=True)
 
-    assert levels == (0.5, 0.5, 0.5, 0.55, 0.55, 0.55)
-    assert across == (view.low, *view.ranks[0].edges, *view.ranks[1].edges, view.high)
+    assert levels == (0.5, 0.5, 0.55, 0.55)
+    assert across == (*view.ranks[1].edges, *view.ranks[2].edges)
 
 
 def test_ticks_stand_at_the_budgets():

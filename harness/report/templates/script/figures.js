@@ -67,7 +67,8 @@ class Figure {
   }
 
   step(step) {
-    const said = this.parts.filter((part) => this.texts.has(part) && !part.classList.contains("off"));
+    const tells = (part) => !part.classList.contains("off") && /\d/.test(this.texts.get(part) ?? "") && this.texts.get(part) !== part.dataset.method;
+    const said = this.parts.filter(tells).filter((part, at, list) => at === 0 || this.texts.get(part) !== this.texts.get(list[at - 1]));
     if (!said.length) return;
     this.at = ((this.at < 0 && step < 0 ? 0 : this.at) + step + said.length) % said.length;
     const part = said[this.at];
@@ -161,6 +162,20 @@ class Frontier extends Figure {  // its spots move to what was spent of somethin
     this.buttons.forEach((each, at) => each.setAttribute("aria-pressed", this.live.views[at] === view));
     this.spots(view);
     if (view !== this.shown) this.draw(view);
+    this.front(view);
+  }
+
+  front(view) {  // of the methods that are shown
+    const { live } = this, front = [];
+    const isShown = (at) => !this.numbered.get(live.spots[at].part).classList.contains("off");
+    for (const rank of view.ranks) {
+      const best = rank.filter(isShown).at(-1);
+      if (best !== undefined && (!front.length || live.spots[best].y < live.spots[front.at(-1)].y)) front.push(best);
+    }
+    const [start, ...further] = front.map((at) => [view.x[at], live.spots[at].y]);
+    const names = front.map((at) => this.texts.get(this.numbered.get(live.spots[at].part)).split(":")[0]);
+    if (live.front !== null) this.texts.set(this.numbered.get(live.front), `Pareto front: ${names.join("; ")}`);
+    this.path(live.front, start && `${start.join(" ")}${further.map(([x, y]) => `H${x}V${y}`).join("")}H${live.right}`);
   }
 
   spots(view) {
@@ -177,10 +192,6 @@ class Frontier extends Figure {  // its spots move to what was spent of somethin
     this.shown = view;
     this.title.textContent = `mIoU against ${AXES[view.name]}`;
     for (const line of live.lines) this.path(line.part, through([...line.spots.filter((spot) => view.x[spot] !== null).map(at), ...line.end]));
-    const [start, ...further] = view.front.map(at);
-    const names = view.front.map((spot) => this.texts.get(this.numbered.get(live.spots[spot].part)).split(":")[0]);
-    if (live.front !== null) this.texts.set(this.numbered.get(live.front), `Pareto front: ${names.join("; ")}`);
-    this.path(live.front, start && `${start.join(" ")}${further.map(([x, y]) => `H${x}V${y}`).join("")}H${live.right}`);
     this.path(live.reference, through(view.reference));
     this.path(live.bands, view.bands.map(([left, right]) => `${left} ${live.top}H${right}V${live.bottom}H${left}Z`).join("M"));
     this.ticks(view.ticks);

@@ -13,12 +13,17 @@ function fillBar(runs) {
   on(bar, "submit", (event) => event.preventDefault());
   on(bar, "reset", (event) => { event.preventDefault(); change(() => { state = parsed(`${state.place}?`); }); });
   const more = one(".more", bar);
-  on(more, "click", () => more.setAttribute("aria-expanded", bar.classList.toggle("open")));
+  on(more, "click", () => { more.setAttribute("aria-expanded", bar.classList.toggle("open")); makeRoom(); });
   const heads = (table) => all("thead th", table).map((head) => [head.dataset.column, head.textContent]);
   one(".menu div", bar).append(...columnBoxes("Boards", "boards", heads(one(".ranking"))), ...columnBoxes("Every run", "runs", runs.shape));
   on(document, "pointerdown", (event) => { if (!event.target.closest(".menu")) one(".menu").open = false; });
   on(bar, "keydown", (event) => { if (event.key === "Escape") one(".menu").open = false; });
   bar.hidden = false;
+  makeRoom();
+}
+
+function makeRoom() {  // what a link leads to stands below the bar, however many lines that has
+  document.documentElement.style.scrollPaddingTop = `${bar.offsetHeight + 14}px`;
 }
 
 function showBar(shownRows, shownRuns, runs) {
@@ -28,7 +33,8 @@ function showBar(shownRows, shownRuns, runs) {
     bar.elements[facet].classList.toggle("set", state[facet] !== "");
   }
   for (const box of all(".menu input", bar)) box.checked = !state.column.has(box.value);
-  told.textContent = `${count(shownRows)} of ${count(rows.length)} rows, ${count(shownRuns)} of ${count(runs.length)} runs`;
+  const scope = state.budget || state.ending ? "; figures show all budgets and endings" : "";
+  told.textContent = `${count(shownRows)} of ${count(rows.length)} rows, ${count(shownRuns)} of ${count(runs.length)} runs${scope}`;
   one(".nothing").hidden = shownRows > 0;
 }
 
@@ -53,8 +59,9 @@ function show() {
   figures.forEach((figure) => figure.show());
   showLegends();
   showBar(shownRows, runs.show(), runs);
+  makeRoom();
 }
 
 on(window, "hashchange", arrive);
-on(window, "resize", () => runs.draw());
+on(window, "resize", () => { makeRoom(); runs.draw(); });
 if (location.hash.includes("?")) arrive(); else { state = parsed(location.hash); show(); }

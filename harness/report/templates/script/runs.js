@@ -21,6 +21,8 @@ class Runs {
     const place = (track) => document.getElementById(`track-${track}`);
     this.place = this.boards.map((track) => ({ budget: place(track)?.dataset.budget ?? "", ...place(track)?.closest(".group").dataset }));
     this.shape = this.shapes().filter(([, , , , words]) => !words || words.some(Boolean));
+    const drawn = all(".board[data-track]").map((board) => board.dataset.track);
+    this.rank = this.boards.map((track) => drawn.indexOf(track));
     this.order = Uint32Array.from({ length: this.length }, (_, at) => at);
     this.table(section);
   }
@@ -68,7 +70,8 @@ class Runs {
     this.sorted = wanted;
     const at = this.shape.findIndex(([key]) => key === column), sign = direction === "ascending" ? 1 : -1;
     mark(this.heads, at, direction);
-    if (at < 0) return void this.order.sort();
+    const board = this.columns.board;
+    if (at < 0) return void this.order.sort((a, b) => this.rank[board[a]] - this.rank[board[b]] || a - b);
     const start = performance.now(), keys = this.keys(column);
     for (let place = 0; place < keys.length; place++) keys[place] = Number.isNaN(keys[place]) ? Infinity : sign * keys[place];
     this.order.sort((a, b) => (keys[a] === keys[b] ? a - b : keys[a] - keys[b]));

@@ -60,11 +60,21 @@ function arrive() {  // at an address: a link to a place keeps what was chosen, 
   if (hash.length > 1 && !hash.includes("?")) {
     state.place = hash.slice(1);
     history.replaceState(null, "", written());
+    reveal(state.place);
     return;
   }
   state = parsed(hash);
   show();
-  if (state.place && state.place !== before) document.getElementById(state.place)?.scrollIntoView();
+  if (state.place && state.place !== before) reveal(state.place);
+}
+
+function reveal(place) {  // also what a filter hides, until the next choice
+  const target = document.getElementById(place);
+  for (let each = target; each; each = each.parentElement) {
+    if (each.hidden && !each.closest(".bar")) each.hidden = false;
+    if (each.matches("details")) each.open = true;
+  }
+  target?.scrollIntoView();
 }
 
 const toggle = (set, value) => (set.delete(value) ? set : set.add(value));

@@ -19,7 +19,7 @@ function sortBy(name, head) {
   change(() => (sort ? state.sort.set(name, sort) : state.sort.delete(name)));
 }
 
-const amount = (text) => parseFloat(text.replace(/\u2212/g, "-").replace(/[^\d.+-]/g, ""));
+const amount = (text) => parseFloat(/[+-]?\d+(\.\d+)?(e[+-]?\d+)?/.exec(text.replace(/\u2212/g, "-").replace(/\s/g, ""))?.[0]);
 
 function keyOf(row, at, isText) {
   const cell = row.cells[at];
