@@ -170,6 +170,7 @@ def test_a_plan_file_is_carried_out(place: Path):
     assert list((place / "again" / "tensorboard").glob("*/events.out.tfevents.*"))
 
 
+@pytest.mark.slow  # beside tests/train/test_resume.py, which is without the sweep
 def test_iterations_pace_repeats_bit_by_bit(place: Path):
     """The same seven iterations in another results folder lead to the same weights."""
     digests = []

@@ -8,7 +8,7 @@ import torch
 from harness.contract.check import check
 from harness.contract.pupil import Pupil
 from harness.contract.scene import BATCH, CLASSES, CROP, STUDENT, batch, network
-from harness.ledger.descriptor import method_path, resolve_method, shipped_methods
+from harness.ledger.descriptor import all_methods, method_path, resolve_method, shipped_methods
 from harness.ledger.errors import BadInput
 from harness.ledger.findings import CheckReport
 
@@ -55,7 +55,12 @@ def broken(report: CheckReport) -> dict[str, str]:
     return {result.name: result.found for result in report.results if not result.passed}
 
 
-@pytest.mark.parametrize("name", shipped_methods())
+VARIANTS = sorted(set(shipped_methods()) - set(all_methods()))
+"""Other forms of methods, of the same losses."""
+EVERY = [*all_methods(), *(pytest.param(name, marks=pytest.mark.slow) for name in VARIANTS)]
+
+
+@pytest.mark.parametrize("name", EVERY)
 def test_every_shipped_method_keeps_the_contract(name: str):
     """All clauses, at Streets' weights."""
     report = check(resolve_method(method_path(name), "streets", BATCH))
