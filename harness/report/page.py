@@ -71,7 +71,7 @@ def build(results: str | Path, out: str | Path, studio: Studio | None = None) ->
     """Writes the report on RESULTS into OUT; nothing is written unless all of it could be made."""
     studio = studio or Studio(processes=1)
     report = make(read_results(results, studio.pool), studio)
-    for sheet in sheets(report):
+    for sheet in tuple(sheets(report)):
         _write(Path(out) / sheet.name, sheet.content)
     return report
 
