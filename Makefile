@@ -24,12 +24,12 @@ lint: setup ## ruff, its formatter and mypy
 	@$(PYTHON) -m ruff format --check --quiet
 	@$(PYTHON) -m mypy --no-error-summary
 
-test: lint ## lint, then all tests that need neither a browser nor patience
-	@$(PYTEST) -m "not browser and not slow"
+test: lint ## lint, then all tests that need neither a browser nor a cluster nor patience
+	@$(PYTEST) -m "not browser and not slow and not slurm"
 
-# pytest ends with 5 where no test bears the marks.
-test-all: test chromium ## the same, then the tests that are slow or open the page in Chromium
-	@$(PYTEST) -m "browser or slow" || [ $$? -eq 5 ]
+# pytest ends with 5 where no test bears the marks. Three workers: many of these wait for a cluster or a page.
+test-all: test chromium slurm ## the same, then the tests that are slow, open the page in Chromium or use a Slurm
+	@$(PYTEST) -n 3 -m "browser or slow or slurm" || [ $$? -eq 5 ]
 
 chromium:
 	@command -v chromium > /dev/null || command -v chromium-browser > /dev/null || \
@@ -37,6 +37,14 @@ chromium:
 	apt-get -qq -o DPkg::Lock::Timeout=300 update && DEBIAN_FRONTEND=noninteractive \
 	apt-get -qq -o DPkg::Lock::Timeout=300 install -y --no-install-recommends chromium > /dev/null; } || \
 	echo "no chromium here, and none can be installed: the tests that need it are skipped"
+
+# Debian starts no daemon of them by itself where there is no systemd; the tests start their own, on free ports.
+slurm:
+	@PATH="$$PATH:/usr/sbin:/sbin"; command -v slurmctld > /dev/null && command -v munged > /dev/null || \
+	{ [ "$$(id -u)" -eq 0 ] && command -v apt-get > /dev/null && echo "installing slurm-wlm and munge …" && \
+	apt-get -qq -o DPkg::Lock::Timeout=300 update && DEBIAN_FRONTEND=noninteractive \
+	apt-get -qq -o DPkg::Lock::Timeout=300 install -y --no-install-recommends slurm-wlm munge > /dev/null; } || \
+	echo "no Slurm here, and none can be installed: the tests that need it are skipped"
 
 speed: setup ## print what the measurements themselves cost (tests/speed)
 	@for file in tests/speed/*.py; do \
@@ -47,4 +55,4 @@ clean: ## remove caches and the demo's output; .venv and results stay
 	@rm -rf demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	@find harness methods tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup demo lint test test-all chromium speed clean
+.PHONY: help setup demo lint test test-all chromium slurm speed clean

@@ -75,6 +75,7 @@ def endings(place: Path) -> list[tuple[str, int, str]]:
     return [(record.spec.method.name, record.spec.attempt, record.outcome.ending) for record in records]
 
 
+@pytest.mark.slow
 def test_kills_leave_records_and_no_orphans_and_the_same_command_goes_on(place: Path):
     """A run killed: failed, the other done, exit 3. A sweep killed: no orphan. The same command: all done."""
     sweep = start(place, "baseline", "kd")
@@ -83,7 +84,7 @@ def test_kills_leave_records_and_no_orphans_and_the_same_command_goes_on(place: 
     assert sweep.returncode == 3
     assert endings(place) == [("baseline", 1, "done"), ("kd", 1, "failed")]
     (failed,) = (place / "results" / "runs").glob("tiny-kd-*.json")
-    assert read(failed, Record).outcome.reason.startswith("killed by signal 9 (SIGKILL)")
+    assert read(failed, Record).outcome.reason.startswith("killed by signal 9 (SIGKILL")
     assert "training" in read(failed, Record).log_tail
 
     sweep = start(place, "baseline", "kd")
@@ -97,6 +98,7 @@ def test_kills_leave_records_and_no_orphans_and_the_same_command_goes_on(place: 
     assert endings(place) == [("baseline", 1, "done"), ("kd", 1, "failed"), ("kd", 2, "interrupted"), ("kd", 3, "done")]
 
 
+@pytest.mark.slow
 def test_an_interrupt_is_said_and_recorded(place: Path):
     """Ctrl-C: exit 130, the run's record says interrupted, no process stays."""
     sweep = start(place, "kd")
@@ -110,3 +112,23 @@ def test_an_interrupt_is_said_and_recorded(place: Path):
     assert "bench: interrupted; the same command goes on from here" in stderr
     assert endings(place) == [("kd", 1, "interrupted")]
     assert not psutil.pid_exists(engine)
+
+
+@pytest.mark.slow
+def test_a_sweep_that_is_killed_while_it_measures_is_measured_by_the_next(place: Path):
+    """SIGKILL while kd is priced: no orphan, no half a cost, and the same command does all of it."""
+    sweep = start(place, "kd")
+    engine = until(lambda: measuring(sweep.pid), "kd is measured")
+    sweep.kill()
+    sweep.communicate()
+    until(lambda: not psutil.pid_exists(engine), "the orphan has ended")
+    assert [path for path in (place / "results").rglob("*") if path.is_file()] == []
+    again = bench(place / "cache", *FLAGS, "--methods", "kd", cwd=place)
+    assert again.returncode == 0, again.stderr
+    assert endings(place) == [("kd", 1, "done")]
+
+
+def measuring(sweep: int) -> int:
+    """The process that measures a cost for the sweep, once it does."""
+    children = psutil.Process(sweep).children()
+    return next((child.pid for child in children if "profile" in child.cmdline()), 0)

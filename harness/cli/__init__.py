@@ -1,10 +1,25 @@
 """The command line: `bench`. Each command imports what it calls inside its body, so that `--help` costs nothing."""
 
+import signal
 import sys
 
 import typer
 
-from harness.cli import compare, data, doctor, methods, profile, report, results, run, students, tune, workloads
+from harness.cli import (
+    compare,
+    data,
+    doctor,
+    methods,
+    plan,
+    profile,
+    report,
+    results,
+    run,
+    status,
+    students,
+    tune,
+    workloads,
+)
 from harness.ledger.errors import BadInput
 
 app = typer.Typer(
@@ -15,12 +30,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("run")(run.run)
-app.command("plan")(run.plan)
+app.command("plan")(plan.plan)
 app.command("profile")(profile.profile)
 app.command("tune")(tune.tune)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)
-app.command("status")(run.status)
+app.command("status")(status.status)
 app.command("doctor")(doctor.doctor)
 app.command("teacher")(data.teacher)
 app.command("evaluate")(students.evaluate)
@@ -32,9 +47,19 @@ app.add_typer(results.app, name="results")
 
 
 def main() -> None:
-    """Runs a command; what a person can mend is one line on stderr and exit code 2."""
+    """Runs a command; what a person can mend is one line on stderr and exit code 2, and a stop is 130."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, stop)
     try:
         app()
     except BadInput as error:
-        print(f"bench: {error}", file=sys.stderr)
+        from harness.cli.console import plain
+
+        print(plain(f"bench: {error}"), file=sys.stderr)
         sys.exit(2)
+
+
+def stop(*_: object) -> None:
+    """Whoever ends a command politely, as a terminal that is closed does, finds it ended in order."""
+    raise KeyboardInterrupt

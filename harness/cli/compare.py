@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.cli import options
-from harness.cli.results import plain
 
 if TYPE_CHECKING:
     from harness.score.comparing import Difference
@@ -38,11 +37,11 @@ def compare(
         return
     show(found)
     for each in found:
-        print_line(plain(sentence(each)))
+        print_line(sentence(each))
         for note in each.notes:
-            print_line(plain(f"  {note}"))
+            print_line(f"  {note}")
     for broken in read.unreadable:
-        print_line(plain(f"left out: {broken.file}: {broken.why}"))
+        print_line(f"left out: {broken.file}: {broken.why}")
 
 
 def show(found: "list[Difference]") -> None:
@@ -52,7 +51,7 @@ def show(found: "list[Difference]") -> None:
 
     rows = [
         (
-            plain(each.where),
+            each.where,
             each.board.pace,
             str(each.n),
             numerals.points(each.mean, 2),
@@ -61,7 +60,7 @@ def show(found: "list[Difference]") -> None:
         for each in found
     ]
     columns = ("board", "pace", "n", "difference", "95 % alone", "95 % of all pairs", "95 % over images")
-    show_table(plain(f"{found[0].first.method} less {found[0].second.method}, points of mIoU"), columns, rows)
+    show_table(f"{found[0].first.method} less {found[0].second.method}, points of mIoU", columns, rows)
 
 
 def shown(interval: "Interval | None") -> str:

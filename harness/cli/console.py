@@ -1,4 +1,4 @@
-"""The terminal: progress on stderr, results on stdout."""
+"""The terminal: progress on stderr, results on stdout. Whoever wrote what is shown there, it moves no cursor."""
 
 import sys
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ class Terminal:
 
     def say(self, line: str) -> None:
         """A line that stays."""
-        self._console.print(Text(line), soft_wrap=True)
+        self._console.print(Text(plain(line)), soft_wrap=True)
 
     def show(self, activity: Activity) -> None:
         """Redraws the live view, or adds a line when the title changes and every so often."""
@@ -52,6 +52,14 @@ class Terminal:
             self.say(line)
 
 
+def plain(text: str) -> str:
+    """The text on one line, without what would move a cursor, change colours or turn the order of letters.
+
+    A file's name or a record's words may be a stranger's.
+    """
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
 def _line(activity: Activity) -> str:
     named = "{0.name}: {1}" if activity.total > 1 else "{1}"
     running = "; ".join(named.format(progress, _state(progress.status)) for progress in activity.running)
@@ -61,7 +69,11 @@ def _line(activity: Activity) -> str:
 def _headline(activity: Activity) -> str:
     counted = f" {activity.done}/{activity.total}" if activity.total > 1 else ""
     left = activity.seconds_left
-    return f"{activity.title}{counted}" + (f", about {duration(left)} left" if left is not None and left >= 1 else "")
+    reasons = ", ".join(sorted({reason for reason in activity.queued if reason}))
+    waiting = f", {len(activity.queued)} in the queue{f': {reasons}' if reasons else ''}" if activity.queued else ""
+    return f"{activity.title}{counted}{waiting}" + (
+        f", about {duration(left)} left" if left is not None and left >= 1 else ""
+    )
 
 
 def _state(status: Status | None) -> str:
@@ -75,8 +87,8 @@ def _state(status: Status | None) -> str:
 def _view(activity: Activity) -> Group:
     table = Table.grid(padding=(0, 1))
     for progress in activity.running:
-        table.add_row(Text(progress.name), _bar(progress), Text(_state(progress.status), style="dim"))
-    return Group(Text(_headline(activity), style="bold"), table)
+        table.add_row(Text(plain(progress.name)), _bar(progress), Text(plain(_state(progress.status)), style="dim"))
+    return Group(Text(plain(_headline(activity)), style="bold"), table)
 
 
 def _bar(progress: Progress) -> ProgressBar:
@@ -100,12 +112,12 @@ def duration(seconds: float) -> str:
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table on stdout; its first column to the left, numbers to the right; cut by nothing where stdout is a file."""
     console = Console(width=None if sys.stdout.isatty() else 200)
-    table = Table(title=Text(title), title_justify="left", header_style="bold")
+    table = Table(title=Text(plain(title)), title_justify="left", header_style="bold")
     for index, name in enumerate(columns):
         numeric = index > 0 and all(_is_number(row[index]) for row in rows)
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(plain(cell)) for cell in row))
     console.print(table)
 
 
@@ -114,11 +126,11 @@ def _is_number(cell: str) -> bool:
 
 
 def print_line(text: str) -> None:
-    """A line on stdout, as it is."""
-    Console(highlight=False, soft_wrap=True).print(Text(text))
+    """A line on stdout, cut by nothing."""
+    Console(highlight=False, soft_wrap=True).print(Text(plain(text)))
 
 
 def ask(question: str) -> bool:
     """Yes or no from a person at a terminal."""
-    answer = Console(stderr=True).input(Text(f"{question} [y/N] "))
+    answer = Console(stderr=True).input(Text(f"{plain(question)} [y/N] "))
     return answer.strip().lower() in {"y", "yes"}

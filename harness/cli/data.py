@@ -72,13 +72,17 @@ def decoded(report: "DataReport") -> str:
     if not report.decoded_bytes:
         return "drawn by the program: nothing to prepare"
     images = sum(split.images for split in report.splits)
-    return f"{images:,} images, {report.decoded_bytes / 2**30:.2f} GiB decoded in {places.cache() / 'decoded'}"
+    counted = f"{images:,} image{'s' * (images != 1)}"
+    return f"{counted}, {report.decoded_bytes / 2**30:.2f} GiB decoded in {places.cache() / 'decoded'}"
 
 
 def teacher(
     workload: options.Workload,
     data: options.Data = None,
     device: options.Device = None,
+    executor: options.ExecutorName = "local",
+    slurm: options.SlurmText = None,
+    results: options.Results = options.RESULTS,
     checkpoint: Annotated[
         Path | None,
         typer.Option(
@@ -98,9 +102,10 @@ def teacher(
     from harness.sweep.teacher import Wanted, come_by
 
     read = read_workload(workload_path(workload))
-    wanted = Wanted(workload, read, data_folder(read, data), options.slots(device)[0], checkpoint)
+    place = options.place(executor, slurm, device, results)
+    wanted = Wanted(workload, read, data_folder(read, data), place.device, checkpoint)
     with Terminal() as terminal:
-        kept = come_by(wanted, options.local(device), terminal)
+        kept = come_by(wanted, place.executor, terminal)
     card = kept.card
     print_line(f"{kept.weights}")
     print_line(f"SHA-256 {card.sha256}")

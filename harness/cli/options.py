@@ -1,5 +1,6 @@
 """Options that several commands share, and how they become a request."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -10,8 +11,10 @@ from harness.ledger.errors import BadInput, nearest
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from harness.executors.job import Executor
     from harness.executors.local import Local
     from harness.ledger.budget import Budget as Parsed
+    from harness.ledger.plan import Plan
     from harness.ledger.spec import Extras
     from harness.sweep.story import Request
 
@@ -33,7 +36,23 @@ Pace = Annotated[
     typer.Option(help="Spend planned iterations (default on accelerators) or run by the clock (default on CPUs)."),
 ]
 Device = Annotated[
-    str | None, typer.Option(help="cpu, cuda:0, or several as cuda:0,cuda:1; default: every GPU, else the CPU.")
+    str | None,
+    typer.Option(
+        help="cpu, cuda:0, or several as cuda:0,cuda:1; default: every GPU, else the CPU. "
+        "With --executor slurm: cuda:0, or cpu; default: cuda:0."
+    ),
+]
+ExecutorName = Annotated[
+    Literal["local", "slurm"],
+    typer.Option("--executor", help="local: this machine's devices; slurm: a job of the cluster each."),
+]
+SlurmText = Annotated[
+    str | None,
+    typer.Option(
+        "--slurm",
+        help="With --executor slurm: sbatch's options, as partition=gpu,gres=gpu:1; and limit=N, how many jobs run at "
+        "once, grace=SECONDS, how long before its time limit a job is told to stop.",
+    ),
 ]
 Data = Annotated[Path | None, typer.Option(help="The data set's folder or tar; else SEGKD_DATA.")]
 Results = Annotated[Path, typer.Option(help="Folder of records and costs.")]
@@ -47,6 +66,48 @@ ProfileTime = Annotated[
     typer.Option(help="Longest measuring a method, as 2s or 1m; default: the larger of 2 s and 2 % of its runs."),
 ]
 Remeasure = Annotated[bool, typer.Option("--remeasure", help="Measure costs again, also where they are known.")]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where jobs run."""
+
+    executor: "Executor"
+    device: str
+    """As a job names it."""
+
+    def slots(self, plan: "Plan") -> int:
+        """How many of the plan's runs go on at once; of a queue, how many may."""
+        return min(self.executor.width, max(1, len(plan.runs)))
+
+    @property
+    def concurrency(self) -> int:
+        """How many share a machine: a queue gives each its own part of one."""
+        return self.executor.width if self.executor.is_here else 1
+
+
+def place(executor: str, slurm: str | None, device: str | None, results: Path) -> Place:
+    """The devices of this machine, or a cluster's; what jobs and sweep both see lies in RESULTS there."""
+    if executor == "local":
+        if slurm is not None:
+            raise BadInput("--slurm: is for --executor slurm: add that, or leave --slurm out")
+        return Place(local(device), slots(device)[0])
+    from importlib.util import find_spec
+
+    if find_spec("submitit") is None:
+        raise BadInput("--executor: submitit is not installed: pip install 'segkd-bench[slurm]'")
+    from harness.executors.sbatch import SlurmOptions
+    from harness.executors.slurm import Slurm
+
+    asked = SlurmOptions.parse(slurm or "")
+    named = device or "cuda:0"
+    if named not in {"cpu", "cuda:0"}:
+        mend = "cpu, or cuda:0, the one GPU that a job is given"
+        raise BadInput(f"--device: found {named!r} with --executor slurm: expected {mend}")
+    try:
+        return Place(Slurm(asked, results.absolute() / "work" / "slurm", named), named)
+    except OSError as error:
+        raise BadInput(f"--results: {results}: cannot be written: {error.strerror}") from error
 
 
 def local(device: str | None) -> "Local":
@@ -79,7 +140,7 @@ def request(
     budget: str,
     seeds: int | None,
     pace: Literal["iterations", "clock"] | None,
-    device: str | None,
+    place: Place,
     data: Path | None,
     results: Path,
     profile_time: str | None,
@@ -90,15 +151,14 @@ def request(
     """The options as a request."""
     from harness.sweep.story import Request
 
-    devices = slots(device)
     return Request(
         workload=workload,
         methods=names(methods),
         budgets=budgets(budget),
         seeds=seeds_of(seeds, seed),
         pace=pace,
-        device=devices[0],
-        concurrency=len(devices),
+        device=place.device,
+        concurrency=place.concurrency,
         data=data,
         results=results,
         profile_seconds=seconds(profile_time),

@@ -25,6 +25,8 @@ def profile(
     methods: options.Methods = "all",
     workload: options.Workload = "streets",
     device: options.Device = None,
+    executor: options.ExecutorName = "local",
+    slurm: options.SlurmText = None,
     data: options.Data = None,
     results: options.Results = options.RESULTS,
     remeasure: options.Remeasure = False,
@@ -47,10 +49,10 @@ def profile(
 
     if as_json and as_markdown:
         raise BadInput("--json and --markdown: one or the other")
-    executor = options.local(device)
-    asked = options.request(workload, methods, "", 1, None, device, data, results, profile_time, remeasure)
+    place = options.place(executor, slurm, device, results)
+    asked = options.request(workload, methods, "", 1, None, place, data, results, profile_time, remeasure)
     with Terminal() as terminal:
-        prices = price(asked, executor, terminal)
+        prices = price(asked, place.executor, terminal)
     show(prices, "json" if as_json else "markdown" if as_markdown else "tables")
     if strict and not all_certain(prices.costs):
         raise typer.Exit(3)

@@ -42,7 +42,7 @@ def verify(
         typer.echo(json.dumps({"format": 1, **asdict(found)}, indent=1))
     else:
         for problem in found.problems:
-            print_line(plain(f"{results / problem.place}: {problem.problem}"))
+            print_line(f"{results / problem.place}: {problem.problem}")
         print_line(summary(found))
     if found.problems:
         raise typer.Exit(2)
@@ -50,11 +50,15 @@ def verify(
 
 def summary(found: "Soundness") -> str:
     """What was looked at, in a line."""
-    problems = len(found.problems)
     return (
-        f"{found.records} records, {found.scored} scored, {found.counts_held} counts held against their records, "
-        f"{found.costs} costs, {problems} problem{'s' * (problems != 1)}"
+        f"{count(found.records, 'record')}, {found.scored} scored, {count(found.counts_held, 'count')} held "
+        f"against the records, {count(found.costs, 'cost')}, {count(len(found.problems), 'problem')}"
     )
+
+
+def count(number: int, thing: str) -> str:
+    """`1 record`, `2 records`."""
+    return f"{number} {thing}{'s' * (number != 1)}"
 
 
 @app.command("merge")
@@ -79,19 +83,20 @@ def merge(
     planned = plan_merge(sources, into, frozenset(kind for kind, is_left in left_out.items() if is_left))
     if planned.against:
         for line in planned.against:
-            print_line(plain(line))
+            print_line(line)
         count = len(planned.against)
         raise BadInput(f"--into: {into}: {count} file{'s' * (count > 1)} in the way: nothing was copied")
     carry_out(planned)
     for line in planned.left:
-        print_line(plain(line))
+        print_line(line)
     print_line(merged(planned, into))
 
 
 def merged(done: "Merge", into: Path) -> str:
     """What a merge came to, in a line."""
     others = len(done.copies) - done.records
-    return f"{into}: {done.records} records and {others} other files copied, {done.same} were there already"
+    copied = f"{count(done.records, 'record')} and {count(others, 'other file')} copied"
+    return f"{into}: {copied}, {done.same} already there"
 
 
 @app.command("show")
@@ -161,7 +166,7 @@ def show_record(record: "Record", found: "Again") -> None:
     spec, outcome = record.spec, record.outcome
     marks = f" [{', '.join(record.marks)}]" if record.marks else ""
     reason = f": {outcome.reason}" if outcome.reason else ""
-    print_line(plain(f"{spec.name}: {outcome.ending}{marks}{reason}"))
+    print_line(f"{spec.name}: {outcome.ending}{marks}{reason}")
     tables = (
         ("Run", ("what", "it was"), run_rows(record)),
         ("Ledger of time", ("entry", "s"), time_rows(outcome)),
@@ -172,14 +177,14 @@ def show_record(record: "Record", found: "Again") -> None:
         ("Provenance", ("what", "it is"), provenance_rows(record)),
     )
     for title, columns, rows in tables:
-        kept = [tuple(plain(cell) for cell in row) for row in rows]
+        kept = list(rows)
         if kept:
             show_table(title, columns, kept)
     for line in (record.log_tail or "").splitlines():
-        print_line(plain(f"log: {line}"))
-    print_line(plain(f"again: {found.command}" if found.command else "again: no command asks for this run"))
+        print_line(f"log: {line}")
+    print_line(f"again: {found.command}" if found.command else "again: no command asks for this run")
     for note in found.notes:
-        print_line(plain(f"  {note}"))
+        print_line(f"  {note}")
 
 
 def run_rows(record: "Record") -> "Iterator[tuple[str, str]]":
@@ -201,6 +206,8 @@ def run_rows(record: "Record") -> "Iterator[tuple[str, str]]":
         yield "seen from outside", f"{seen.cpu_seconds:.2f} s of CPU time, {seen.wall_seconds:.2f} s of wall time"
     for line in record.disagreements:
         yield "accounts differ", line
+    for line in outcome.warnings:
+        yield "mended", line
     if spec.replay is not None:
         yield "repeats", spec.replay.run
     yield "started, ended", f"{record.started}, {record.ended}"
@@ -285,8 +292,3 @@ def provenance_rows(record: "Record") -> "Iterator[tuple[str, str]]":
         yield "versions", f"Python {conditions.python}, torch {conditions.torch}"
         told = ((name, getattr(conditions, name)) for name in ("driver", "uuid", "governor", "sm_clock_mhz"))
         yield from ((name.replace("_", " "), f"{value}") for name, value in told if value is not None)
-
-
-def plain(text: str) -> str:
-    """The text without what would move a terminal's cursor or change its colours: a record may be a stranger's."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.cli import options, run
+from harness.cli.plan import show_plan
 from harness.ledger.errors import BadInput
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ def tune(
         typer.Option(help="The grid's middle, times the descriptor's weights: 9, or 1/9, where the best was there."),
     ] = "1",
     device: options.Device = None,
+    executor: options.ExecutorName = "local",
+    slurm: options.SlurmText = None,
     data: options.Data = None,
     results: options.Results = options.RESULTS,
     yes: options.Yes = False,
@@ -42,15 +45,15 @@ def tune(
     fixed = options.budgets(tuning.budget_of(workload, budget))
     if len(fixed) > 1:
         raise BadInput(f"--budget: found {len(fixed)} budgets: the trials of a grid have one, the same for all methods")
-    middle, devices = tuning.centre_of(centre), options.slots(device)
+    middle, place = tuning.centre_of(centre), options.place(executor, slurm, device, results)
     asked = Request(
         workload=workload,
         methods=tuning.tunable(options.names(methods)),
         budgets=fixed,
         seeds=(TUNE_SEED,),
         pace=None,
-        device=devices[0],
-        concurrency=len(devices),
+        device=place.device,
+        concurrency=place.concurrency,
         data=data,
         results=results,
         profile_seconds=None,
@@ -58,15 +61,15 @@ def tune(
         factors=tuple(tuning.factor(step) for step in tuning.grid(middle)),
         scored_on="tune",
     )
-    executor, trials = options.local(device), tuning.trials_folder(results)
+    trials = tuning.trials_folder(results)
     with Terminal() as terminal:
-        prices = price(asked, executor, terminal)
+        prices = price(asked, place.executor, terminal)
     if idle := [method.name for method in prices.methods if not method.distils]:
         raise BadInput(f"{idle[0]}: has no weight above 0 on {workload}: there is nothing to tune")
     drawn = plan_at(prices, asked)
-    run.show_plan(drawn, len(devices))
-    run.confirm(drawn, len(devices), yes)
-    run.spend_plan(drawn, trials, False, executor)
+    show_plan(drawn, place.slots(drawn))
+    run.confirm(drawn, place.slots(drawn), yes)
+    run.spend_plan(drawn, trials, False, place.executor)
     show_tunings(tuning.tunings(drawn, prices.methods, middle, trials), trials)
 
 

@@ -62,6 +62,15 @@ class Measurement(Value):
         return self
 
 
+class Profiled(Value):
+    """What a profile leaves in OUT."""
+
+    format: Literal[1] = 1
+    measurement: Measurement
+    conditions: Conditions
+    """Of the host that measured."""
+
+
 class CostKey(Value):
     """A measured cost is used again only where all of this matches."""
 

@@ -1,6 +1,5 @@
 """What a network gets right, counted by image and class: every score is derived from these, here and nowhere else."""
 
-import stat
 import struct
 import zlib
 from dataclasses import dataclass
@@ -13,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.ledger.errors import BadInput
-from harness.ledger.files import shown, write_bytes
+from harness.ledger.files import read_bytes, shown, write_bytes
 from harness.ledger.record import Scores
+from harness.ledger.stored import must_be_plain
 
 NAMES = ("intersections", "unions", "labelled")
 
@@ -26,6 +26,9 @@ MOST_PIXELS = 2**32
 
 SLACK_BYTES = 4096
 """What a file may be larger than its numbers: zip's headers and numpy's."""
+
+MOST_BYTES = 3 * 8 * MOST_NUMBERS + SLACK_BYTES
+"""Of a whole file, were nothing in it packed."""
 
 LONGEST_HEADER = 256
 """Bytes before the numbers of a .npy; numpy writes 128."""
@@ -113,17 +116,11 @@ def read_counts(path: Path, images: int, classes: int) -> Counts:
 
 
 def _content(path: Path, most: int) -> bytes:
-    """The file's bytes; BadInput unless it is a plain file of at most so many."""
-    try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
-            raise BadInput(f"{path}: is no plain file: expected a run's counts")
-        if found.st_size > most:
-            raise BadInput(f"{path}: found {found.st_size} bytes: expected at most {most}, by its record")
-        with path.open("rb") as file:
-            return file.read(most)
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read: {error.strerror}") from error
+    """The file's bytes; BadInput unless it is a plain file of at most so many: as of records, no link is followed."""
+    size = must_be_plain(path)
+    if size > most:
+        raise BadInput(f"{path}: found {size} bytes: expected at most {most}, by its record")
+    return read_bytes(path, most)
 
 
 def _members(content: bytes) -> dict[str, Member] | None:

@@ -89,7 +89,7 @@ def device_class(device: str, threads: int, precision: Precision = "float32") ->
 def conditions(device: str) -> Conditions:
     """What else was so when a run began."""
     here = Conditions(
-        host=socket.gethostname(), uuid=None, driver=None, load=round(psutil.getloadavg()[0], 2),
+        host=this_host(), uuid=None, driver=None, load=round(psutil.getloadavg()[0], 2),
         python=platform.python_version(), torch=torch_version()[0], platform=platform.platform(terse=True),
         governor=_governor(),
     )  # fmt: skip
@@ -104,6 +104,11 @@ def conditions(device: str) -> Conditions:
                 "memory_clock_mhz": _told(lambda: held.memory_clock_mhz),
             }
         )
+
+
+def this_host() -> str:
+    """This host's name; under Slurm the node's, which its commands know."""
+    return os.environ.get("SLURMD_NODENAME") or socket.gethostname()
 
 
 def default_devices() -> tuple[str, ...]:

@@ -4,11 +4,13 @@ import hashlib
 import json
 import os
 import re
+import stat
 import tempfile
+from io import BufferedReader
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from harness.ledger.errors import BadInput
@@ -21,6 +23,20 @@ class Value(BaseModel):
 
 
 V = TypeVar("V", bound=Value)
+
+FileName = Annotated[str, Field(pattern=r"^[^/\x00]+$")]
+"""What files and folders are called by: it leads to none that lies elsewhere."""
+
+FilePath = Annotated[str, Field(pattern=r"^[^\x00]+$")]
+"""Where a file or a folder lies on some machine; the system would take a NUL for its end."""
+
+LARGEST = 2**24
+"""Bytes of a .json: a hundred times what a long run leaves."""
+
+BYTES_A_VALUE = 32
+"""What is written takes more. A value that does not fit takes kilobytes while it is refused: `{}` lacks every key."""
+
+MOST_FAULTS = 1000
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -42,13 +58,43 @@ def write(path: Path, value: Value) -> None:
     write_bytes(path, value.model_dump_json(indent=1, by_alias=True).encode() + b"\n")
 
 
-def read(path: Path, model: type[V]) -> V:
-    """The value in a JSON file, or BadInput naming the file, the key and what was wrong with it."""
+def opened(path: Path) -> BufferedReader:
+    """A plain file, to be read; BadInput for a pipe, which would block, or a device, which may never end."""
+    file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115  # the caller's `with`
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return file
+    file.close()
+    raise BadInput(f"{path}: is no plain file")
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Opening a pipe waits for someone who writes into it, unless one says otherwise."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def read_bytes(path: Path, most: int) -> bytes:
+    """The bytes of a plain file; BadInput for one of more than `most`, of which no more than that is read."""
     try:
-        return model.model_validate_json(path.read_bytes())
+        with opened(path) as file:
+            found = file.read(min(most, os.fstat(file.fileno()).st_size) + 1)
+            size = max(len(found), os.fstat(file.fileno()).st_size)
     except OSError as error:
         raise BadInput(f"{path}: cannot be read: {error.strerror}") from error
+    if size > most:
+        raise BadInput(f"{path}: found {size:,} bytes: expected at most {most:,}")
+    return found
+
+
+def read(path: Path, model: type[V], most: int = LARGEST) -> V:
+    """The value in a JSON file of at most so many bytes, or BadInput naming the file, the key and what was wrong."""
+    found = read_bytes(path, most)
+    if sum(map(found.count, (b"{", b"[", b","))) > most // BYTES_A_VALUE:
+        raise BadInput(f"{path}: found more than {most // BYTES_A_VALUE:,} values: expected {model.__name__}")
+    try:
+        return model.model_validate_json(found)
     except ValidationError as error:
+        if error.error_count() > MOST_FAULTS:  # each would be told, and take a kilobyte
+            raise BadInput(f"{path}: found {error.error_count():,} faults: expected {model.__name__}") from error
         first = error.errors(include_url=False)[0]
         raise BadInput(f"{path}: {key_path(first['loc']) or 'file'}: {complaint(first)}") from error
 
@@ -82,6 +128,9 @@ EXPECTED = {
 }
 """What pydantic's types of fault ask for, in the words of a person who writes YAML."""
 PATTERNS = {
+    r"^[^\x00]+$": "a path without NUL",
+    r"^[^/\x00]+$": "a name without / or NUL",
+    "^[0-9]+(_[0-9]+)?$": "a job's number, as 12 or 12_3",
     "^[0-9a-f]{64}$": "64 lower-case hexadecimal digits",
     "^[0-9a-f]{8,64}$": "8 to 64 lower-case hexadecimal digits",
     "^[a-z0-9_]+$": "lower-case letters, digits and _",
@@ -153,6 +202,6 @@ def sha256_of(content: bytes) -> str:
 
 
 def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file's bytes, as `sha256sum` prints it."""
-    with path.open("rb") as file:
+    """The SHA-256 of a plain file's bytes, as `sha256sum` prints it."""
+    with opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -3,6 +3,7 @@
 from typing import Literal
 
 from harness.ledger.datasets import Split
+from harness.ledger.device import Conditions, DeviceClass
 from harness.ledger.endings import Ending
 from harness.ledger.files import Value
 from harness.ledger.record import Scores
@@ -14,6 +15,14 @@ class Refusal(Value):
     format: Literal[1] = 1
     ending: Ending
     reason: str
+
+
+class DeviceReport(Value):
+    """A device, as it is seen from where jobs run."""
+
+    format: Literal[1] = 1
+    device_class: DeviceClass
+    conditions: Conditions
 
 
 class SplitCount(Value):

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from pydantic_core import from_json
 
+from harness.ledger.counts import MOST_BYTES
 from harness.ledger.errors import BadInput
-from harness.ledger.files import file_sha256, key_path, sha256_of, shown, write_bytes
+from harness.ledger.files import LARGEST, file_sha256, key_path, read_bytes, sha256_of, shown, write_bytes
+from harness.ledger.pictures import FILE_BYTES
 from harness.ledger.results import split_name, unfinished
 from harness.ledger.stored import (
     FOLDERS,
@@ -22,6 +24,9 @@ from harness.ledger.stored import (
     read_named_record,
     stored,
 )
+
+LARGEST_OF: dict[Kind, int] = {"counts": MOST_BYTES, "picture": FILE_BYTES}
+"""Bytes of what is no .json."""
 
 ORDER: tuple[Kind, ...] = ("anchor", "cost", "picture", "counts", "record")
 """What a record needs is there before it: a merge that is killed half-way leaves no record without its counts."""
@@ -91,7 +96,7 @@ def carry_out(merge: Merge) -> None:
         raise BadInput(merge.against[0])
     for copy in merge.copies:
         try:
-            content = copy.source.read_bytes()
+            content = read_bytes(copy.source, LARGEST_OF.get(copy.kind, LARGEST))
             if sha256_of(content) != copy.sha256:
                 raise BadInput(f"{copy.source}: changed while it was merged: merge again")
             if copy.target.exists():
@@ -133,7 +138,9 @@ def _taken(files: Sequence[Stored], but: frozenset[Kind]) -> list[Stored]:
 def _fault(file: Stored) -> str | None:
     """What is wrong with a file by itself; None when nothing is."""
     try:
-        must_be_plain(file.path)
+        size, most = must_be_plain(file.path), LARGEST_OF.get(file.kind, LARGEST)
+        if size > most:  # it is copied through memory
+            raise BadInput(f"{file.path}: found {size:,} bytes: expected at most {most:,}")
         if file.kind == "record":
             read_named_record(file.path)
         if file.kind == "cost":

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from harness.ledger.files import Value
+from harness.ledger.files import FileName, FilePath, Value
 
 Family = Literal["baseline", "canonical", "general", "segmentation"]
 Source = Literal["authors", "reimplementation", "transferred", "ours"]
@@ -84,7 +84,7 @@ class ResolvedTerm(Value):
     """A term with its file, its taps and its weight on one workload settled."""
 
     name: str
-    file: str
+    file: FilePath
     function: str
     taps: tuple[Tap, ...]
     listed: bool
@@ -117,7 +117,7 @@ class ResolvedTerm(Value):
 class ResolvedMethod(Value):
     """What an engine needs to run a method on one workload."""
 
-    name: str
+    name: FileName
     title: str
     family: Family
     variant_of: str | None = None

@@ -4,6 +4,7 @@ A file of RESULTS/pictures/ holds an array of bytes for each image, `label0`, `l
 no side is longer than 512. Reading one, whoever wrote it, runs no code and takes little memory.
 """
 
+import os
 import re
 import struct
 import zipfile
@@ -19,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.ledger.errors import BadInput
-from harness.ledger.files import write_bytes
+from harness.ledger.files import read_bytes, shown, write_bytes
 from harness.ledger.results import predictions_path, scene_path
+from harness.ledger.stored import must_be_plain
 
 SHOWN = 3
 """Images of a workload."""
@@ -73,6 +75,8 @@ def write_student(path: Path, predictions: Sequence[Bytes]) -> None:
 def read_pictures(results: Path, workload_digest: str) -> Scene | None:
     """The workload's; None where no run with a teacher has kept any. BadInput for a file that is not as we write it."""
     path = scene_path(results, workload_digest)
+    if path.parent != results / "pictures":
+        raise BadInput(f"{results}: workload_digest: found {shown(workload_digest)}: expected hexadecimal digits")
     arrays = _read(path)
     if arrays is None:
         return None
@@ -142,16 +146,13 @@ def _shown(shape: Sequence[int]) -> str:
 
 
 def _read(path: Path) -> dict[str, Bytes] | None:
-    """Its arrays by name; None where there is no file."""
-    if not path.is_file():
+    """Its arrays by name; None where there is no file. No link is followed, nor a name that leads elsewhere."""
+    if not os.path.lexists(path):
         return None
-    if (size := path.stat().st_size) > FILE_BYTES:
-        raise BadInput(f"{path}: found {size:,} bytes, expected no more than {FILE_BYTES:,}")
+    must_be_plain(path)
     try:
-        with zipfile.ZipFile(path) as file:
+        with zipfile.ZipFile(BytesIO(read_bytes(path, FILE_BYTES))) as file:
             return dict(_arrays(path, file))
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read: {error.strerror or error}") from error
     except TORN as error:
         raise BadInput(f"{path}: no whole .npz file: {str(error)!a}") from error
 

@@ -17,7 +17,7 @@ def cache() -> Path:
 def probe(folder: Path) -> None:
     """OSError unless the folder can be written, or made where it does not exist; leaves nothing behind."""
     existing = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
-    with tempfile.TemporaryDirectory(dir=existing, prefix=".probe-"):
+    with tempfile.TemporaryFile(dir=existing):  # without a name, so that a kill leaves nothing either
         pass
 
 

@@ -1,7 +1,6 @@
 """From budgets and costs to iterations: the only place where one becomes the other."""
 
 import math
-import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -10,11 +9,13 @@ from typing import Literal
 from harness.ledger.budget import Budget, Unit
 from harness.ledger.cost import Cost
 from harness.ledger.datasets import Split
+from harness.ledger.device import this_host
 from harness.ledger.endings import Mark
 from harness.ledger.errors import BadInput
 from harness.ledger.files import Value, sha256
 from harness.ledger.findings import Refusal
 from harness.ledger.method import ResolvedMethod
+from harness.ledger.order import expected_seconds, in_order, makespan
 from harness.ledger.rules import EPOCHS_FACTOR, RULES_VERSION, SHORTEST_ITERATIONS
 from harness.ledger.spec import Ground, Pace, PlannedRun
 from harness.ledger.teacher import is_weak
@@ -70,19 +71,9 @@ class Plan(Value):
         """What the runs will hold devices for, where it is known."""
         return sum(expected_seconds(run) for run in self.runs)
 
-    def seconds_on(self, slots: int) -> float:
-        """How long the runs take side by side, without starts and scoring: at least as long as the longest."""
-        longest = max((expected_seconds(run) for run in self.runs), default=0.0)
-        return max(longest, self.device_seconds / slots)
-
-
-def expected_seconds(run: PlannedRun) -> float:
-    """The run's time on the clock: its budget, or its iterations at their price."""
-    if run.budget_seconds is not None:
-        return run.budget_seconds
-    if run.cost is None:
-        return 0.0
-    return run.iterations * run.cost.seconds + run.preparation_iterations * (run.cost.preparation_seconds or 0.0)
+    def seconds_on(self, devices: int) -> float:
+        """How long the runs take side by side in their order of play, without starts and scoring."""
+        return makespan(in_order(self.runs, devices), devices)
 
 
 def make_plan(
@@ -112,7 +103,7 @@ def make_plan(
                 else:
                     seconds = budget.seconds(anchors[budget.anchor] if budget.anchor is not None else None)
                     runs.append(_planned(key, cost, seconds, is_slow_node))
-    return Plan(ground=ground, host=socket.gethostname(), runs=tuple(runs), refused=tuple(refused))
+    return Plan(ground=ground, host=this_host(), runs=tuple(runs), refused=tuple(refused))
 
 
 def _planned(key: RunKey, cost: Cost | None, seconds: float | None, is_slow_node: bool) -> PlannedRun:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from harness.ledger.errors import BadInput, nearest
-from harness.ledger.files import Value, complaint, expected, key_path, shown
+from harness.ledger.files import Value, complaint, expected, key_path, read_bytes, shown
 
 Key = tuple[int | str, ...]
 V = TypeVar("V", bound=Value)
@@ -30,6 +30,8 @@ NUMBER = re.compile(r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?
 LIMITS = frozenset(("greater_than", "greater_than_equal", "less_than", "less_than_equal"))
 """pydantic's types of fault for a value of the right type."""
 
+LONGEST_TEXT = 2**16
+"""Bytes of a file that people write: ten times what the longest has."""
 DEEPEST = 32
 """Levels of nesting that a file may have; the deepest descriptor needs six."""
 LONGEST_INTEGER = 18
@@ -56,13 +58,13 @@ class Document:
 def read_yaml(path: Path) -> Document:
     """The file's data, or BadInput that names the line."""
     try:
-        content = path.read_bytes()
-        text = content.decode()
-    except (OSError, ValueError) as error:
-        if isinstance(error, UnicodeDecodeError):
-            line = content.count(b"\n", 0, error.start) + 1
-            raise BadInput(f"{path}:{line}: cannot be read: not UTF-8 text") from error
-        raise BadInput(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        found = read_bytes(path, LONGEST_TEXT)
+        text = found.decode()
+    except UnicodeDecodeError as error:
+        line = found.count(b"\n", 0, error.start) + 1
+        raise BadInput(f"{path}:{line}: cannot be read: not UTF-8 text") from error
+    except ValueError as error:
+        raise BadInput(f"{path}: cannot be read: {error}") from error
     try:
         # Before composing, which follows aliases and calls itself once a level.
         _refuse_what_is_no_data(text, path)
@@ -129,6 +131,8 @@ def _text(node: yaml.ScalarNode, path: Path) -> str:
     text = str(node.value)
     if any("\ud800" <= character <= "\udfff" for character in text):
         raise BadInput(f"{path}:{node.start_mark.line + 1}: {shown(text)} is no text: half of a surrogate pair")
+    if "\0" in text:  # which ends a file's name for the system, and for nobody else
+        raise BadInput(f"{path}:{node.start_mark.line + 1}: {shown(text)} is no text: a NUL")
     return text
 
 
@@ -176,7 +180,8 @@ class _Fault:
         branches: tuple[tuple[Key, str], ...] = ()
         for index, part in enumerate(details["loc"]):
             is_last = index == len(details["loc"]) - 1
-            if (isinstance(data, dict) and part in data) or (isinstance(data, list) and part in range(len(data))):
+            is_item = isinstance(data, list) and isinstance(part, int) and part < len(data)
+            if is_item or (isinstance(data, dict) and part in data):
                 data = data[part]  # type: ignore[index]
                 key += (part,)
             elif is_last and details["type"] == "missing":

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from harness.ledger.device import Conditions
 from harness.ledger.endings import Ending, Mark
-from harness.ledger.files import Value
+from harness.ledger.files import FileName, Value
 from harness.ledger.readings import Readings
 from harness.ledger.spec import RunSpec
 
@@ -106,13 +106,15 @@ class Outcome(Value):
     readings: Readings | None = None
     scores: Scores | None = None
     curve: tuple[Point, ...] = ()
+    warnings: tuple[str, ...] = ()
+    """What went wrong beside and was mended, as a torn checkpoint for which the one before it was taken."""
     weights: dict[str, float] = Field(default_factory=dict)
     """Of each term here, those moved from another data set scaled."""
     left_out: tuple[str, ...] = ()
     """Optional terms for which a network has no stage."""
     initial_student_sha256: str | None = None
     first_batches_sha256: str | None = None
-    student_sha256: str | None = None
+    student_sha256: FileName | None = None
     student_parameters: int | None = None
     conditions: Conditions | None = None
 

@@ -3,17 +3,16 @@
 Beside them, for a person to look at: RESULTS/pictures/ and RESULTS/tensorboard/.
 """
 
-import os
+import glob
 import re
-import socket
-import time
+import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-
-import psutil
+from uuid import uuid4
 
 from harness.ledger.errors import BadInput
-from harness.ledger.files import Value, read, write
+from harness.ledger.files import read, write
 from harness.ledger.record import Record
 
 LOCKED = 75
@@ -28,12 +27,8 @@ SCENE = "scene.npz"
 PREDICTIONS = "predictions.npz"
 """The student's predictions of the same pictures while they lie there."""
 
-OWNER = "owner.json"
-START_SLACK_SECONDS = 2.0
-"""A process's start is told from the boot time, which a clock's step may move."""
-
-CLAIM_SECONDS = 5.0
-"""Within this a folder may be claimed and not yet signed."""
+GONE = ".gone-"
+"""Begins the name of a work folder that is being removed."""
 
 NAME = re.compile(r"^(?P<key>.+)\.(?P<attempt>[0-9]+)$")
 
@@ -68,6 +63,15 @@ def work_folder(results: Path, name: str) -> Path:
     return results / "work" / name
 
 
+def remove_work_folder(results: Path, name: str) -> None:
+    """KEY.ATTEMPT works no more. Its folder vanishes in one step: half of one would pass for a torn attempt."""
+    folder = work_folder(results, name)
+    gone = folder.with_name(f"{GONE}{uuid4().hex}")
+    with suppress(FileNotFoundError):
+        folder.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
+
+
 def lock_path(results: Path, key: str) -> Path:
     """Held by the process that is at a run."""
     return results / "work" / f"{key}.lock"
@@ -76,6 +80,17 @@ def lock_path(results: Path, key: str) -> Path:
 def checkpoint_path(results: Path, key: str) -> Path:
     """Where a run that is not over goes on from."""
     return results / "work" / f"{key}.checkpoint"
+
+
+def checkpoint_files(path: Path) -> tuple[Path, Path, Path]:
+    """A checkpoint, the one before it, and the one that is being written."""
+    return path, path.with_name(f"{path.name}.before"), path.with_name(f"{path.name}.new")
+
+
+def remove_checkpoints(results: Path, key: str) -> None:
+    """Nothing goes on from the run any more."""
+    for path in checkpoint_files(checkpoint_path(results, key)):
+        path.unlink(missing_ok=True)
 
 
 def split_name(name: str) -> tuple[str, int] | None:
@@ -100,52 +115,12 @@ def latest_attempts(results: Path) -> dict[str, int]:
 
 
 def read_record(results: Path, key: str, attempt: int) -> Record:
-    """One record."""
-    return read(record_path(results, f"{key}.{attempt}"), Record)
-
-
-def claim(results: Path, key: str) -> int:
-    """A new attempt at a run, by making its work folder: of two sweeps only one can."""
-    attempt = latest_attempts(results).get(key, 0)
-    while True:
-        attempt += 1
-        folder = work_folder(results, f"{key}.{attempt}")
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        write(folder / OWNER, this_process())
-        return attempt
-
-
-class Owner(Value):
-    """The sweep that claimed an attempt."""
-
-    host: str
-    pid: int
-    started: float
-
-
-def this_process() -> Owner:
-    """What this process signs with."""
-    return Owner(host=socket.gethostname(), pid=os.getpid(), started=psutil.Process().create_time())
-
-
-def owner_is_gone(folder: Path) -> bool:
-    """Whether the sweep that claimed the folder is dead, or is this process itself.
-
-    Of another host nothing can be seen: there the run's lock alone decides.
-    """
-    try:
-        owner = read(folder / OWNER, Owner)
-    except BadInput:
-        return not folder.exists() or time.time() - folder.stat().st_mtime > CLAIM_SECONDS
-    if owner.host != socket.gethostname() or owner == this_process():
-        return True
-    try:
-        return abs(psutil.Process(owner.pid).create_time() - owner.started) > START_SLACK_SECONDS
-    except psutil.NoSuchProcess:
-        return True
+    """One record; BadInput for one that is another run's."""
+    path = record_path(results, f"{key}.{attempt}")
+    record = read(path, Record)
+    if record.spec.name != path.stem:
+        raise BadInput(f"{path}: spec: found the run {record.spec.name}: a record keeps the name it was written under")
+    return record
 
 
 def write_record(results: Path, record: Record) -> None:
@@ -153,10 +128,17 @@ def write_record(results: Path, record: Record) -> None:
     path = record_path(results, record.spec.name)
     if path.exists():
         raise FileExistsError(f"{path} is written already, and records are never edited")
+    for torn in path.parent.glob(f".{glob.escape(path.name)}.*"):  # by a sweep that was killed while it wrote
+        torn.unlink(missing_ok=True)
     write(path, record)
 
 
 def unfinished(results: Path) -> list[str]:
     """Names of the attempts that have a work folder and no record."""
+    return [name for name in attempts(results) if not record_path(results, name).exists()]
+
+
+def attempts(results: Path) -> list[str]:
+    """Names of the attempts that have a work folder."""
     folders = sorted(path for path in (results / "work").glob("*.*") if path.is_dir())
-    return [path.name for path in folders if split_name(path.name) and not record_path(results, path.name).exists()]
+    return [path.name for path in folders if split_name(path.name)]

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.ledger.errors import BadInput
+from harness.ledger.files import read_bytes
+
+LONGEST_SOURCE = 2**18
+"""Bytes of a method's Python, of which its syntax tree takes some hundreds each."""
 
 GIVEN = frozenset(
     (
@@ -84,20 +88,23 @@ def loss_signatures(file: Path, where: str) -> Mapping[str, Signature]:
     """The public functions and classes of a Python file with what each takes."""
     found: dict[str, Signature] = {}
     for node in parse_python(file, where).body:
-        if isinstance(node, ast.ClassDef):
-            makers = [part for part in node.body if isinstance(part, ast.FunctionDef) and part.name == "__init__"]
-            found[node.name] = _signature(makers[0] if makers else None)
-        elif isinstance(node, ast.FunctionDef):
-            found[node.name] = _signature(node)
+        try:
+            if isinstance(node, ast.ClassDef):
+                makers = [part for part in node.body if isinstance(part, ast.FunctionDef) and part.name == "__init__"]
+                found[node.name] = _signature(makers[0] if makers else None)
+            elif isinstance(node, ast.FunctionDef):
+                found[node.name] = _signature(node)
+        except RecursionError as error:  # of an annotation
+            raise BadInput(f"{where}: {file}:{node.lineno}: not Python: nested too deeply") from error
     return {name: signature for name, signature in found.items() if not name.startswith("_")}
 
 
 def parse_python(file: Path, where: str) -> ast.Module:
     """The file's syntax tree; BadInput, which begins with `where`, when it has none."""
     try:
-        return ast.parse(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadInput(f"{where}: {file}: cannot be read: {error.strerror}") from error
+        return ast.parse(read_bytes(file, LONGEST_SOURCE).decode())
+    except BadInput as error:
+        raise BadInput(f"{where}: {error}") from error
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None) or 1
         raise BadInput(f"{where}: {file}:{line}: not Python: {getattr(error, 'msg', None) or error}") from error

@@ -7,21 +7,21 @@ from pydantic import Field, model_validator
 
 from harness.ledger.cost import Cost
 from harness.ledger.datasets import Split
-from harness.ledger.device import DeviceClass
+from harness.ledger.device import DeviceClass, Precision
 from harness.ledger.endings import Mark
-from harness.ledger.files import Value
+from harness.ledger.files import FileName, FilePath, Value
 from harness.ledger.method import ResolvedMethod
 from harness.ledger.workload import Workload
 
 Pace = Literal["iterations", "clock"]
 Tracker = Literal["tensorboard"]
-Verb = Literal["profile", "run", "check", "verify", "teacher", "data", "backbone", "evaluate", "workload"]
+Verb = Literal["profile", "run", "check", "verify", "teacher", "data", "backbone", "device", "evaluate", "workload"]
 
 
 class TeacherFile(Value):
     """Weights on this machine, and what they are known to score."""
 
-    path: str
+    path: FilePath
     sha256: str
     miou: float
     training_seconds: float | None = None
@@ -31,10 +31,10 @@ class TeacherFile(Value):
 class Ground(Value):
     """What every run of a sweep stands on."""
 
-    workload_name: str
+    workload_name: FileName
     workload: Workload
-    workload_digest: str
-    data: str | None
+    workload_digest: FileName
+    data: FilePath | None
     """The folder or tar that holds the data set; null for drawn scenes."""
     data_sha256: str
     split_sha256: dict[Split, str] = Field(default_factory=dict)
@@ -61,6 +61,15 @@ class BackboneSpec(Value):
 
     format: Literal[1] = 1
     workload: Workload
+
+
+class DeviceSpec(Value):
+    """Say what device jobs find where they run."""
+
+    format: Literal[1] = 1
+    device: str
+    threads: int
+    precision: Precision
 
 
 class WorkloadSpec(Value):
@@ -143,7 +152,7 @@ class Replay(Value):
 class PlannedRun(Value):
     """A method, a budget, a seed, and what the budget buys."""
 
-    key: str
+    key: FileName
     method: ResolvedMethod
     seed: int
     scored_on: Split = "score"

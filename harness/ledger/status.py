@@ -8,6 +8,8 @@ from harness.ledger.files import Value
 PARENT = "SEGKD_PARENT"
 """Environment variable by which a sweep tells its children whose death they must not survive."""
 
+PREEMPTED = 85
+"""Exit code of an engine that was asked to stop and kept what is needed to go on."""
 
 WORK_SECONDS = 2.0
 """More than a heartbeat uses in ten minutes, where threads cannot be told apart."""

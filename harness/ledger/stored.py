@@ -12,7 +12,7 @@ from harness.ledger.anchor import AnchorFile
 from harness.ledger.budget import Budget
 from harness.ledger.cost import CostFile
 from harness.ledger.errors import BadInput
-from harness.ledger.files import Value, read
+from harness.ledger.files import LARGEST, Value, read, read_bytes
 from harness.ledger.plan import RunKey
 from harness.ledger.record import Record
 from harness.ledger.results import split_name
@@ -37,9 +37,6 @@ TRIALS = "tuning"
 
 BESIDE = {*FOLDERS, TRIALS, "work", "tensorboard", "README.md", ".gitignore", ".gitkeep"}
 """What RESULTS itself may hold."""
-
-LARGEST = 2**26
-"""Bytes of a .json: several hundred times what a long run leaves."""
 
 
 @dataclass(frozen=True)
@@ -119,11 +116,9 @@ def must_be_plain(path: Path) -> int:
 
 def read_stored(path: Path, model: type[V]) -> V:
     """The value in a .json of a results folder; BadInput that also tells a later format from a broken file."""
-    size = must_be_plain(path)
-    if size > LARGEST:
-        raise BadInput(f"{path}: found {size:,} bytes: expected at most {LARGEST:,}")
+    must_be_plain(path)
     try:
-        return read(path, model)
+        return read(path, model, LARGEST)
     except BadInput as error:
         later = _later_format(path)
         if later is None:
@@ -134,8 +129,8 @@ def read_stored(path: Path, model: type[V]) -> V:
 def _later_format(path: Path) -> int | None:
     """The format that a file says it has, where that is one we do not know."""
     try:
-        found = from_json(path.read_bytes())
-    except (OSError, ValueError):
+        found = from_json(read_bytes(path, LARGEST))
+    except (BadInput, ValueError):
         return None
     said = found.get("format") if isinstance(found, dict) else None
     return said if isinstance(said, int) and not isinstance(said, bool) and said > 1 else None

@@ -122,7 +122,10 @@ def _shipped(path: Path, workload: Workload) -> TeacherFile:
 
 def must_be_the_teacher(weights: Path, expected: str, where: str) -> None:
     """BadInput unless the file's digest is the expected one; `where` says who expects it."""
-    found = file_sha256(weights)
+    try:
+        found = file_sha256(weights)
+    except OSError as error:
+        raise BadInput(f"{weights}: cannot be read: {error.strerror}") from error
     if found != expected:
         raise BadInput(
             f"{weights}: SHA-256 is {found[:12]}…, but {where} says {expected[:12]}…: "

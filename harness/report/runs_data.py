@@ -96,7 +96,7 @@ class Words:
 
 
 def _reason(run: Run) -> str:
-    return "; ".join(part for part in (run.reason, run.disagreements) if part)
+    return "; ".join(part for part in (run.reason, run.disagreements, run.warnings) if part)
 
 
 def _rounded(value: float | None) -> float | None:

@@ -1,5 +1,6 @@
 """Where figures are drawn and counts are read: beside the process that makes the page, or within it."""
 
+import os
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import forkserver, get_context
@@ -26,6 +27,8 @@ class Studio:
     """
 
     def __init__(self, processes: int) -> None:
+        # What multiprocessing starts is a `python -c`, which else looks for modules in the current folder first.
+        os.environ["PYTHONSAFEPATH"] = "1"
         context = get_context("forkserver")
         self.pool = ProcessPoolExecutor(processes, mp_context=context) if processes > 1 else None
         if self.pool is not None:

@@ -74,6 +74,7 @@ RUNS = (
     Column("witness_cpu_seconds", "float64", "seconds", "of the process, as the sweep saw it from outside"),
     Column("witness_wall_seconds", "float64", "seconds", "of the process, as the sweep saw it from outside"),
     Column("disagreements", "object", "; between", "where the run's account of its time and the sweep's differ"),
+    Column("warnings", "object", "; between", "what went wrong beside and was mended, as a torn checkpoint"),
     Column("energy_kwh", "float64", "kWh", "of the device from the clock's first start to its last stop"),
     Column("peak_memory_bytes", "Int64", "bytes", "the most held on the device at once; NA on a CPU"),
     Column("parameters", "Int64", "", "of the student"),

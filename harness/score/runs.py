@@ -84,6 +84,7 @@ class Run:
     witness_cpu_seconds: float | None
     witness_wall_seconds: float | None
     disagreements: str
+    warnings: str
     """Where the run's own account of its time and the sweep's differ; nothing where they agree."""
     energy_kwh: float | None
     peak_memory_bytes: int | None
@@ -198,6 +199,7 @@ def run_of(record: Record) -> Run:
         witness_cpu_seconds=witness.cpu_seconds if witness else None,
         witness_wall_seconds=witness.wall_seconds if witness else None,
         disagreements="; ".join(record.disagreements),
+        warnings="; ".join(record.outcome.warnings),
         energy_kwh=None if joules is None else joules / JOULES_IN_KWH,
         peak_memory_bytes=readings.peak_memory_bytes if readings else None,
         parameters=outcome.student_parameters,

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,8 +22,9 @@ import numpy as np
 import psutil
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
-from pydantic import ValidationError
+from pydantic import PositiveInt, ValidationError
 
+from harness.ledger.datasets import Label
 from harness.ledger.device import cores
 from harness.ledger.errors import BadInput
 from harness.ledger.files import Value, read, sha256, sha256_of, write
@@ -35,6 +37,9 @@ IMAGES, LABELS, INDEX, PARTIAL = "images.bin", "labels.bin", "index.json", "part
 
 Tell = Callable[[int], None]
 
+LARGEST_INDEX = 2**29
+"""Bytes: half a million images, each with pixels of twenty classes."""
+
 LOCK_SECONDS = 2.0
 """After so long it is told how far the process is that is decoding the same files."""
 
@@ -45,13 +50,13 @@ NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" el
 class Entry(Value):
     """One image and its label: sizes, where their bytes begin, and what they are held against."""
 
-    image: tuple[int, int]
-    label: tuple[int, int]
+    image: tuple[PositiveInt, PositiveInt]
+    label: tuple[PositiveInt, PositiveInt]
     image_offset: int
     label_offset: int
     image_crc: int
     label_crc: int
-    pixels: tuple[tuple[int, int], ...]
+    pixels: tuple[tuple[Label, int], ...]
     """(value, how often) of the label's classes and of 255."""
     source_sha256: str
     """Of both files' names and bytes."""
@@ -80,6 +85,14 @@ class Index(Value):
         """Bytes of images and of labels."""
         return sum(entry.image_bytes for entry in self.entries), sum(entry.label_bytes for entry in self.entries)
 
+    @property
+    def is_gapless(self) -> bool:
+        """Whether each image and each label begins where the one before it ends."""
+        images = accumulate((entry.image_bytes for entry in self.entries), initial=0)
+        labels = accumulate((entry.label_bytes for entry in self.entries), initial=0)
+        begins = ((entry.image_offset, entry.label_offset) for entry in self.entries)
+        return all(begin == end for begin, end in zip(begins, zip(images, labels, strict=True), strict=False))
+
 
 @dataclass(frozen=True)
 class Folder:
@@ -94,11 +107,11 @@ class Folder:
     def index(self) -> Index | None:
         """The index of a whole folder; None for one that is not, or not yet."""
         try:
-            found = read(self.path / INDEX, Index)
+            found = read(self.path / INDEX, Index, LARGEST_INDEX)
             held = tuple((self.path / name).stat().st_size for name in (IMAGES, LABELS))
         except (BadInput, OSError):
             return None
-        return found if (found.format, held) == (FORMAT, found.sizes) else None
+        return found if (found.format, held) == (FORMAT, found.sizes) and found.is_gapless else None
 
 
 def folder_of(cache: Path, workload: Workload, split: str, listing: Listing) -> Folder:
@@ -200,10 +213,14 @@ def _entries_so_far(path: Path) -> list[Entry]:
     try:
         lines = (path / PARTIAL).read_bytes().splitlines()
         with (path / IMAGES).open("rb") as images, (path / LABELS).open("rb") as labels:
+            sizes = tuple(os.fstat(file.fileno()).st_size for file in (images, labels))
             for line in lines:
                 entry = Entry.model_validate_json(line)
                 starts = entry.image_offset, entry.label_offset
                 if starts != (images.tell(), labels.tell()):
+                    break
+                ends = starts[0] + entry.image_bytes, starts[1] + entry.label_bytes
+                if any(end > size for end, size in zip(ends, sizes, strict=True)):
                     break
                 found = zlib.crc32(images.read(entry.image_bytes)), zlib.crc32(labels.read(entry.label_bytes))
                 if found != (entry.image_crc, entry.label_crc):

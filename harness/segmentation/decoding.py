@@ -1,6 +1,6 @@
 """An image and its label, from a stranger's bytes to arrays, or to the one line that says what is wrong with them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import islice
@@ -60,9 +60,10 @@ def decode(pair: SourcePair, image: bytes, label: bytes, workload: Workload, *, 
 
     With resize_label, as in training, the label comes at image_size; otherwise it stays at label_size.
     """
-    values = _label_values(pair.label, label)
-    picture = _picture(pair.image, image)
-    _check_sizes(pair, size_of(picture), values.shape, workload)
+    values = _label_values(pair.label, label, (workload.label_size,) if workload.label_size else ())
+    picture = _picture(pair.image, image, _picture_sizes(workload))
+    if workload.label_size is None and values.shape != size_of(picture):
+        raise Fault(f"{shown(pair.label.name)}: {_size(values.shape)}, its image is {_size(size_of(picture))}")
     table = class_table(workload)
     pixels = _pixels(pair.label, values, table)
     classes: Bytes = table.astype(np.uint8)[values]
@@ -118,8 +119,8 @@ def _ranges(values: NDArray[np.intp]) -> str:
 # Pictures
 
 
-def _picture(source: Source, content: bytes) -> Image.Image:
-    image = _opened(source, content, PNG, JPEG)
+def _picture(source: Source, content: bytes, sizes: Sequence[Size]) -> Image.Image:
+    image = _opened(source, content, sizes, PNG, JPEG)
     if image.mode not in COLOURS:
         raise Fault(f"{shown(source.name)}: a picture of mode {image.mode}, expected 8-bit colours or greys")
     # What is transparent has a colour below, and Pillow warns of some such palettes.
@@ -127,11 +128,13 @@ def _picture(source: Source, content: bytes) -> Image.Image:
     return image
 
 
-def _label_values(source: Source, content: bytes) -> Bytes:
+def _label_values(source: Source, content: bytes, sizes: Sequence[Size]) -> Bytes:
     """h×w values as the file has them."""
     if source.name.lower().endswith(".mat"):
-        return _matlab_values(source, content)
-    image = _opened(source, content, PNG)
+        values = _matlab_values(source, content)
+        _check_size(source, values.shape, sizes)
+        return values
+    image = _opened(source, content, sizes, PNG)
     if image.mode not in ("L", "P") or _is_stretched(content):
         mode = f"{content[24]}-bit grey" if _is_stretched(content) else f"mode {image.mode}"
         raise Fault(f"{shown(source.name)}: a label map of {mode}, expected 8-bit grey or palette: class indices")
@@ -152,15 +155,18 @@ def _matlab_values(source: Source, content: bytes) -> Bytes:
     return values
 
 
-def _opened(source: Source, content: bytes, *kinds: Kind) -> Image.Image:
-    """The picture, its pixels read."""
+def _opened(source: Source, content: bytes, sizes: Sequence[Size], *kinds: Kind) -> Image.Image:
+    """The picture, its pixels read: they take memory, so that its size is held against `sizes` before."""
     readable = " or ".join(kind.name for kind in kinds)
     try:
         opener = next(kind.opener for kind in kinds if content.startswith(kind.magic))
         image = opener(BytesIO(content))
         if image.width * image.height > PIXELS:
             raise Image.DecompressionBombError
+        _check_size(source, size_of(image), sizes)
         image.load()
+    except Fault:
+        raise
     except Image.DecompressionBombError as error:
         raise Fault(f"{shown(source.name)}: over {PIXELS >> 20} million pixels") from error
     except Exception as error:  # On a stranger's bytes decoders fail in more ways than they document.
@@ -172,17 +178,17 @@ def _opened(source: Source, content: bytes, *kinds: Kind) -> Image.Image:
 # Sizes
 
 
-def _check_sizes(pair: SourcePair, picture: Size, label: tuple[int, ...], workload: Workload) -> None:
-    """Fault unless both are of the workload's sizes, or of the same where it gives none."""
+def _picture_sizes(workload: Workload) -> Sequence[Size]:
+    """Those that an image may have; none where each has its own."""
     if workload.label_size is None:
-        if picture != label:
-            raise Fault(f"{shown(pair.label.name)}: {_size(label)}, its image is {_size(picture)}")
-        return
-    if label != workload.label_size:
-        raise Fault(f"{shown(pair.label.name)}: {_size(label)}, expected {_size(workload.label_size)}")
-    known = dict.fromkeys((workload.label_size, workload.image_size or workload.label_size))
-    if picture not in known:
-        raise Fault(f"{shown(pair.image.name)}: {_size(picture)}, expected {' or '.join(map(_size, known))}")
+        return ()
+    return tuple(dict.fromkeys((workload.label_size, workload.image_size or workload.label_size)))
+
+
+def _check_size(source: Source, found: tuple[int, ...], sizes: Sequence[Size]) -> None:
+    """Fault unless it is one of the sizes, or there are none."""
+    if sizes and found not in sizes:
+        raise Fault(f"{shown(source.name)}: {_size(found)}, expected {' or '.join(map(_size, sizes))}")
 
 
 def _resized(image: Image.Image, size: Size, resampling: Image.Resampling) -> Bytes:

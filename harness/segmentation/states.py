@@ -30,7 +30,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     if path.suffix == ".safetensors":
         try:
             tensors: dict[str, Tensor] = load_file(path)
-        except (SafetensorError, OSError) as error:
+        except (SafetensorError, OSError, KeyError) as error:  # KeyError: numbers of a kind that torch lacks
             raise BadInput(f"{path}: no readable safetensors file: {_line(error)}") from error
         for name, tensor in tensors.items():
             _must_be_plain(path, name, tensor)
@@ -114,7 +114,7 @@ def misfit(found: Tensor, wanted: Tensor) -> str:
     """Why a tensor of a file cannot be the network's: its shape or its kind of number; empty when it can."""
     if found.shape != wanted.shape:
         return f"found shape {list(found.shape)}, expected {list(wanted.shape)}"
-    if found.is_floating_point() != wanted.is_floating_point():
+    if (found.is_floating_point(), found.is_complex()) != (wanted.is_floating_point(), wanted.is_complex()):
         return f"found {_kind(found)}, expected {_kind(wanted)}"
     return ""
 

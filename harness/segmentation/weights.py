@@ -10,13 +10,16 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from harness.ledger.errors import BadInput
-from harness.ledger.files import sha256_of, shown, write_bytes
+from harness.ledger.files import read_bytes, sha256_of, shown, write_bytes
 from harness.ledger.networks import untrained
 from harness.ledger.spec import TeacherFile
 from harness.ledger.workload import Workload
 from harness.segmentation.networks import build
 from harness.segmentation.staged import Staged
 from harness.segmentation.states import misfit
+
+WIDEST, HEADER_BYTES = 8, 2**12
+"""Bytes of a number at most, and of what a file says of a tensor."""
 
 
 def save_weights(network: Staged, path: Path, stored_as: torch.dtype = torch.float32) -> str:
@@ -40,15 +43,18 @@ def _stored(tensor: Tensor, stored_as: torch.dtype) -> Tensor:
 
 
 def load_weights(network: Staged, path: Path, expected_sha256: str) -> None:
-    """Fills the network from a file, whose digest must be the expected one."""
-    content = path.read_bytes()
+    """Fills the network from a file, whose digest must be the expected one; no more is read than it can take."""
+    wanted = network.state_dict()
+    content = read_bytes(path, sum(WIDEST * tensor.numel() + HEADER_BYTES for tensor in wanted.values()))
     if sha256_of(content) != expected_sha256:
         raise BadInput(f"{path}: SHA-256 is {sha256_of(content)[:12]}…, expected {expected_sha256[:12]}…")
     try:
         state = load(content)
     except SafetensorError as error:
         raise BadInput(f"{path}: does not hold this network: {str(error).splitlines()[0]}") from error
-    if said := _first_misfit(state, network.state_dict()):
+    except KeyError as error:  # safetensors' kinds of numbers are more than torch's
+        raise BadInput(f"{path}: does not hold this network: found numbers of kind {error}") from error
+    if said := _first_misfit(state, wanted):
         raise BadInput(f"{path}: does not hold this network: {said}")
     network.load_state_dict(state)
 

@@ -5,12 +5,12 @@ from pathlib import Path
 from harness.executors.job import Executor
 from harness.ledger import places
 from harness.ledger.descriptor import must_be_as_planned
-from harness.ledger.device import device_class
+from harness.ledger.device import DeviceClass, device_class
 from harness.ledger.errors import BadInput
-from harness.ledger.findings import BackboneReport, DataReport
+from harness.ledger.findings import BackboneReport, DataReport, DeviceReport
 from harness.ledger.networks import is_pretrained
 from harness.ledger.plan import Plan
-from harness.ledger.spec import BackboneSpec, DataSpec, Ground
+from harness.ledger.spec import BackboneSpec, DataSpec, DeviceSpec, Ground
 from harness.ledger.teacher import find_teacher, must_be_the_teacher
 from harness.ledger.workload import Workload, read_workload, workload_digest, workload_path
 from harness.sweep.watch import Watcher
@@ -23,7 +23,7 @@ def survey(
     """The ground of a workload on a device; BadInput for whatever of it is missing."""
     path = workload_path(name)
     workload = read_workload(path)
-    found = device_class(device, workload.threads, workload.engine.precision)
+    found = class_where_jobs_run(device, workload, executor, watcher)
     data = data_folder(workload, data_flag)
     report = sound_data(workload, data, executor, watcher)
     teacher = find_teacher(path.stem, path, workload, report.sha256)
@@ -45,7 +45,7 @@ def survey(
 def must_stand(plan: Plan, data_flag: Path | None, device: str, executor: Executor, watcher: Watcher) -> Plan:
     """The plan, its data where they lie now; BadInput when it was drawn up for another ground than the one here."""
     ground = plan.ground
-    found = device_class(device, ground.workload.threads, ground.workload.engine.precision)
+    found = class_where_jobs_run(device, ground.workload, executor, watcher)
     if ground.device_class != found:
         raise BadInput(f"--plan: made for {ground.device_class.label}, but this is {found.label}: plan anew")
     for run in plan.runs:
@@ -59,6 +59,17 @@ def must_stand(plan: Plan, data_flag: Path | None, device: str, executor: Execut
     must_be_the_teacher(weights, ground.teacher.sha256, "the plan")
     here = ground.model_copy(update={"data": str(data) if data is not None else None})
     return plan.model_copy(update={"ground": here})
+
+
+def class_where_jobs_run(device: str, workload: Workload, executor: Executor, watcher: Watcher) -> DeviceClass:
+    """The class of the device that runs will have: seen from here, or asked of a job where a queue chooses the node."""
+    threads, precision = workload.threads, workload.engine.precision
+    if executor.is_here:
+        return device_class(device, threads, precision)
+    spec = DeviceSpec(device=device, threads=threads, precision=precision)
+    return call(
+        "asking a node for its device", "device", spec, DeviceReport, device, threads, executor, watcher
+    ).device_class
 
 
 def data_folder(workload: Workload, flag: Path | None) -> Path | None:

@@ -1,26 +1,31 @@
 """Runs: claimed, started, watched, and recorded whatever became of them."""
 
-import datetime
-import os
-import shutil
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
-from harness.executors.job import Executor, Finished, Job
+from harness.executors.job import Errand, Executor, Finished, Job
+from harness.ledger import claims
 from harness.ledger import results as layout
-from harness.ledger.audit import disagreements
-from harness.ledger.endings import REPEATED, RETRIED, Mark
+from harness.ledger.endings import REPEATED, RETRIED
 from harness.ledger.errors import BadInput
-from harness.ledger.files import read
-from harness.ledger.findings import Refusal
-from harness.ledger.plan import Plan, RefusedRun, expected_seconds, shortest
-from harness.ledger.record import Outcome, Record, Witness
-from harness.ledger.rules import DATA_BOUND, DISTURBED, OFF_BUDGET, RULES_VERSION
+from harness.ledger.files import write
+from harness.ledger.order import expected_seconds, in_order
+from harness.ledger.plan import Plan, RefusedRun
+from harness.ledger.record import Outcome, Record
+from harness.ledger.rules import RULES_VERSION
 from harness.ledger.spec import NO_EXTRAS, Extras, Ground, PlannedRun, RunSpec
+from harness.ledger.status import status_path
+from harness.sweep.adopting import adopt_orphans, run_job, take_up, tickets, tidy
+from harness.sweep.concluding import conclude, key_of, named, told, utc
+from harness.sweep.nodes import baseline_errand
 from harness.sweep.watch import Watcher
-from harness.sweep.working import answer_of, latest_status, log_tail, new_job, work_through
+from harness.sweep.working import work_through
+
+BEATS_SECONDS = 3.0
+"""In this time the status of a living engine changes."""
 
 
 def spend(
@@ -33,41 +38,129 @@ def spend(
     extras: Extras = NO_EXTRAS,
 ) -> Sequence[Record]:
     """Carries out what is due of the plan; returns the records written, in the order in which runs ended."""
-    written = adopt_orphans(results, watcher)
-    written += [
-        record_refused(refused, plan.ground, results, students)
-        for refused in plan.refused
-        if due(refused.run.key, results, retry)
-    ]
-    runs = [run for run in plan.runs if due(run.key, results, retry)]
-    if len(runs) < len(plan.runs):
-        ended = len(plan.runs) - len(runs)
-        watcher.say(f"{ended} of {len(plan.runs)} runs have ended already (--retry repeats diverged and out_of_memory)")
-
-    def start(run: PlannedRun, device: str) -> Job | None:
-        if is_locked(results, run.key):
-            watcher.say(f"{run.key}: another process is at it")
-            return None
-        if not due(run.key, results, retry):
-            return None  # another sweep has done it since this one began
-        spec = make_spec(run, plan.ground, layout.claim(results, run.key), device, students, extras)
-        folder = layout.work_folder(results, spec.name)
-        name = f"{run.method.name} seed {run.seed} {run.budget}"
-        return new_job(folder, name, "run", spec, device, plan.ground.workload.threads)
-
     try:
-        for _, finished in work_through("running", runs, start, expected_seconds, executor, watcher):
-            if finished.exit_code == layout.LOCKED:
-                shutil.rmtree(
-                    finished.job.out.parent
-                )  # another sweep was quicker: the run, and its record, are its own
-                continue
-            written.append(conclude(finished.job.out.parent, finished, results))
-            watcher.say(told(written[-1]))
-    except (KeyboardInterrupt, SystemExit):
-        adopt_orphans(results, watcher)
-        raise
-    return written
+        with claims.Beating(results):
+            return _Spending(plan, results, retry, executor, watcher, students, extras).carry_out()
+    except OSError as error:
+        mend = "nothing that has ended is lost, and the same command goes on when this is mended"
+        raise BadInput(f"{results}: {error.strerror or error}: {mend}") from error
+
+
+@dataclass(frozen=True)
+class _Spending:
+    """One sweep's way through its plan."""
+
+    plan: Plan
+    results: Path
+    retry: bool
+    executor: Executor
+    watcher: Watcher
+    students: Path
+    extras: Extras
+    passed: list[PlannedRun] = field(default_factory=list)
+    """Runs that another process was at."""
+    errands: dict[str, Errand] = field(default_factory=dict)
+
+    def carry_out(self) -> Sequence[Record]:
+        """The records of what earlier sweeps left, of what cannot be had, and of what is due."""
+        results, watcher = self.results, self.watcher
+        tidy(results)
+        taken = take_up(results, self.executor, watcher)
+        written = adopt_orphans(results, watcher)
+        busy = {key_of(name) for name, _ in tickets(results)}
+        for refused in self.plan.refused:
+            if refused.run.key not in busy and self.is_due(refused.run.key):
+                written += self.refuse(refused)
+        runs = [run for run in self.plan.runs if run.key not in busy and self.is_due(run.key)]
+        if ended := sum(run.key not in busy for run in self.plan.runs) - len(runs):
+            of = f"{ended} of {len(self.plan.runs)}"
+            watcher.say(f"{of} runs have ended already (--retry repeats diverged and out_of_memory)")
+        ordered = in_order(runs, self.executor.width)
+        work = work_through("running", ordered, self.start, expected_seconds, self.executor, watcher, taken=taken)
+        try:
+            with closing(work):
+                for _, finished in work:
+                    written += self.conclude(finished)
+        except (KeyboardInterrupt, SystemExit):
+            for line in self.executor.farewell():
+                watcher.say(line)
+            adopt_orphans(results, watcher)
+            raise
+        if self.passed:
+            are = f"{len(self.passed)} runs are" if len(self.passed) > 1 else f"{named(self.passed[0])} is"
+            watcher.say(f"{are} another process's; this command again does what that one leaves undone")
+        return written
+
+    def is_due(self, key: str) -> bool:
+        """Whether a key is to be run; what is wrong with its last record is said."""
+        try:
+            return due(key, self.results, self.retry)
+        except BadInput as error:
+            self.watcher.say(f"{error}: the run is done again, as another attempt")
+            return True
+
+    def start(self, run: PlannedRun, device: str) -> Job | None:
+        """The run's job in a work folder of its own; None when somebody else is at it, or has done it meanwhile."""
+        results = self.results
+        if claims.is_locked(results, run.key) or claims.is_claimed_elsewhere(results, run.key):
+            self.passed.append(run)
+            return None
+        attempt = self.claim(run.key)
+        if attempt is None:
+            return None
+        spec = make_spec(run, self.plan.ground, attempt, device, self.students, self.extras)
+        folder = layout.work_folder(results, spec.name)
+        write(folder / "spec.json", spec)
+        job = run_job(folder, spec)
+        if self.executor.is_here:
+            return job
+        if device not in self.errands:
+            self.errands[device] = baseline_errand(self.plan.ground, device, results)
+        return replace(job, errand=self.errands[device])
+
+    def claim(self, key: str) -> int | None:
+        """A new attempt; None where another sweep has done the run since this one began, or claimed it just before."""
+        if not due_or_broken(key, self.results, self.retry):
+            return None
+        attempt = claims.claim(self.results, key)
+        is_first = not claims.is_claimed_elsewhere(self.results, key, before=attempt)
+        if is_first and due_or_broken(key, self.results, self.retry):
+            return attempt
+        layout.remove_work_folder(self.results, f"{key}.{attempt}")
+        return None
+
+    def refuse(self, refused: RefusedRun) -> list[Record]:
+        """A run that could not be had leaves its reason, unless another sweep has left it."""
+        attempt = self.claim(refused.run.key)
+        if attempt is None:
+            return []
+        spec = make_spec(refused.run, self.plan.ground, attempt, "none", self.students)
+        now = utc(time.time())
+        outcome = Outcome(ending=refused.refusal.ending, reason=refused.refusal.reason)
+        record = Record(
+            spec=spec.without_places(), outcome=outcome, witness=None, marks=(), log_tail=None, started=now, ended=now
+        )
+        layout.write_record(self.results, record)
+        layout.remove_work_folder(self.results, spec.name)
+        return [record]
+
+    def conclude(self, finished: Finished) -> list[Record]:
+        """The record of what ended; none where the engine found that another process is at the run."""
+        folder = finished.job.out.parent
+        if not claims.is_mine(folder):
+            self.watcher.say(f"{finished.job.name}: another sweep has taken it over")
+            return []
+        if finished.exit_code != layout.LOCKED:
+            record = conclude(folder, finished, self.results)
+            self.watcher.say(told(record))
+            return [record]
+        if _beats(folder):
+            where = "a queue has started it twice; this command again records the one that is at work"
+            self.watcher.say(f"{finished.job.name}: {where}")
+        else:
+            self.watcher.say(f"{finished.job.name}: another process is at it")
+            layout.remove_work_folder(self.results, folder.name)
+        return []
 
 
 def due(key: str, results: Path, retry: bool) -> bool:
@@ -79,18 +172,11 @@ def due(key: str, results: Path, retry: bool) -> bool:
     return ending in REPEATED or (retry and ending in RETRIED)
 
 
-ORPHAN_SECONDS = 10.0
-"""An engine whose sweep was killed ends within about a second; this long is waited for it."""
-
-
-def is_locked(results: Path, key: str, wait_seconds: float = 0.0) -> bool:
-    """Whether a living process holds the run."""
-    lock = layout.lock_path(results, key)
-    lock.parent.mkdir(parents=True, exist_ok=True)
+def due_or_broken(key: str, results: Path, retry: bool) -> bool:
+    """The same; a run whose last record cannot be read is due."""
     try:
-        with FileLock(lock, timeout=wait_seconds):
-            return False
-    except Timeout:
+        return due(key, results, retry)
+    except BadInput:
         return True
 
 
@@ -110,143 +196,15 @@ def make_spec(
     )
 
 
-def conclude(folder: Path, finished: Finished | None, results: Path) -> Record:
-    """The record of an attempt whose process is gone; `finished` is None when nobody saw it go."""
-    spec = read(folder / "spec.json", RunSpec)
-    outcome = outcome_of(folder, finished)
-    record = Record(
-        spec=spec.without_places(),
-        outcome=outcome,
-        witness=witness_of(finished),
-        marks=marks_of(spec, outcome),
-        disagreements=disagreements(outcome, witness_of(finished), spec.ground),
-        log_tail=None if outcome.ending == "done" else log_tail(folder / "log.txt"),
-        started=_utc((folder / "spec.json").stat().st_mtime),
-        ended=_utc(datetime.datetime.now().timestamp()),
-    )
-    keep_files(folder, spec, results)
-    layout.write_record(results, record)
-    if outcome.ending == "done":
-        shutil.rmtree(folder)
-    if outcome.ending not in REPEATED:
-        layout.checkpoint_path(results, spec.key).unlink(missing_ok=True)
-    return record
+def _beats(folder: Path) -> bool:
+    """Whether a living engine writes its status there."""
+    before = _status(folder)
+    time.sleep(BEATS_SECONDS)
+    return _status(folder) != before
 
 
-def keep_files(folder: Path, spec: RunSpec, results: Path) -> None:
-    """What the engine left beside OUT lies where a results folder has it; a workload's pictures are kept once."""
-    places = {
-        layout.COUNTS: layout.counts_path(results, spec.name),
-        layout.PREDICTIONS: layout.predictions_path(results, spec.name),
-        layout.SCENE: layout.scene_path(results, spec.ground.workload_digest),
-    }
-    for file, kept in places.items():
-        if (folder / file).exists() and not (file == layout.SCENE and kept.exists()):
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(folder / file, kept)
-
-
-def outcome_of(folder: Path, finished: Finished | None) -> Outcome:
-    """What the engine wrote, or what can be told for a process that was killed."""
-    if finished is not None:
-        answer = answer_of(finished, Outcome)
-    else:
-        try:
-            answer = read(folder / "out.json", Outcome)
-        except BadInput:
-            answer = Refusal(ending="interrupted", reason="the sweep ended before the run did")
-    if isinstance(answer, Outcome):
-        return answer
-    status = latest_status(folder / "out.json")
-    # A run that began is no method that does not apply: what the engine refuses now has failed.
-    ending = "failed" if answer.ending == "skipped" else answer.ending
-    return Outcome(
-        ending=ending,
-        reason=answer.reason,
-        iterations=status.iterations if status is not None else 0,
-        spent_seconds=status.spent_seconds if status is not None else 0.0,
-    )
-
-
-def witness_of(finished: Finished | None) -> Witness | None:
-    """The process as it was seen from outside."""
-    if finished is None:
-        return None
-    return Witness(cpu_seconds=finished.cpu_seconds, wall_seconds=finished.wall_seconds, exit_code=finished.exit_code)
-
-
-def marks_of(spec: RunSpec, outcome: Outcome) -> tuple[Mark, ...]:
-    """The plan's marks, and what the run itself earned: iterations that were done decide, not those planned."""
-    if outcome.ending != "done":
-        return ()
-    marks: set[Mark] = set(spec.marks) - {"too_short"}
-    if outcome.iterations < shortest(spec.ground.workload):
-        marks.add("too_short")
-    kind = spec.ground.device_class.kind
-    if spec.budget_seconds is not None and (spec.pace == "iterations" or kind == "cuda"):
-        off = abs(outcome.spent_seconds / spec.budget_seconds - 1)
-        if off > OFF_BUDGET[kind]:
-            marks.add("off_budget")
-    marks.update(disturbances(outcome, kind))
-    return tuple(sorted(marks))
-
-
-def disturbances(outcome: Outcome, kind: str) -> Iterator[Mark]:
-    """What kept an accelerator from its work. On a CPU nothing is waited for, and the clock is the process's own."""
-    times, readings = outcome.times, outcome.readings
-    if kind != "cuda":
-        return
-    if times is not None and times.data_wait > DATA_BOUND * (times.data_wait + times.training):
-        yield "data_bound"
-    if readings is not None and (readings.throttled or 0.0) > DISTURBED:
-        yield "throttled"
-    if readings is not None and (readings.shared or 0.0) > DISTURBED:
-        yield "shared_device"
-
-
-def record_refused(refused: RefusedRun, ground: Ground, results: Path, students: Path) -> Record:
-    """A run that could not be had leaves its reason."""
-    run = refused.run
-    spec = make_spec(run, ground, layout.claim(results, run.key), "none", students)
-    shutil.rmtree(layout.work_folder(results, spec.name))
-    now = _utc(datetime.datetime.now().timestamp())
-    outcome = Outcome(ending=refused.refusal.ending, reason=refused.refusal.reason)
-    record = Record(
-        spec=spec.without_places(), outcome=outcome, witness=None, marks=(), log_tail=None, started=now, ended=now
-    )
-    layout.write_record(results, record)
-    return record
-
-
-def adopt_orphans(results: Path, watcher: Watcher) -> list[Record]:
-    """Records for attempts that a killed sweep left behind; those that somebody is at are let be."""
-    adopted = []
-    for name in layout.unfinished(results):
-        folder = layout.work_folder(results, name)
-        key, _ = layout.split_name(name) or (name, 0)
-        if not layout.owner_is_gone(folder) or is_locked(results, key, ORPHAN_SECONDS):
-            continue
-        if not (folder / "spec.json").exists():
-            shutil.rmtree(folder)  # claimed, and killed before its first word: nothing was spent
-            continue
-        adopted.append(conclude(folder, None, results))
-        watcher.say(told(adopted[-1]))
-    return adopted
-
-
-def told(record: Record) -> str:
-    """A record in a line."""
-    spec, outcome = record.spec, record.outcome
-    name = f"{spec.method.name} seed {spec.seed} {spec.budget}"
-    marks = f" [{', '.join(record.marks)}]" if record.marks else ""
-    notes = marks + "".join(f"; accounts differ: {line}" for line in record.disagreements)
-    if outcome.scores is None:
-        return f"{name}: {outcome.ending}: {outcome.reason}{notes}"
-    return (
-        f"{name}: {outcome.ending}, mIoU {100 * outcome.scores.miou:.1f} %, "
-        f"{outcome.iterations} iterations in {outcome.spent_seconds:.1f} s{notes}"
-    )
-
-
-def _utc(timestamp: float) -> str:
-    return datetime.datetime.fromtimestamp(timestamp, datetime.UTC).isoformat(timespec="seconds")
+def _status(folder: Path) -> bytes:
+    try:
+        return status_path(folder / "out.json").read_bytes()
+    except OSError:
+        return b""

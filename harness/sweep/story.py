@@ -1,7 +1,6 @@
 """The story of `bench run`: survey the ground, price every method, plan, spend, record."""
 
 import math
-import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from harness.ledger.budget import Budget, Unit
 from harness.ledger.cost import Cost
 from harness.ledger.datasets import Split
 from harness.ledger.descriptor import all_methods, method_path, resolve_method, scaled
+from harness.ledger.device import this_host
 from harness.ledger.errors import BadInput
 from harness.ledger.findings import Refusal
 from harness.ledger.method import BASELINE, ResolvedMethod
@@ -19,7 +19,7 @@ from harness.ledger.plan import Plan, make_plan
 from harness.ledger.record import Record
 from harness.ledger.spec import NO_EXTRAS, Extras, Ground, Pace, PlannedRun
 from harness.ledger.workload import Workload
-from harness.sweep.costs import anchor_seconds, home_baseline, is_known, is_slow_node, measure, roughly
+from harness.sweep.costs import QUICK_SECONDS, anchor_seconds, home_baseline, is_known, is_slow_node, measure, roughly
 from harness.sweep.ground import survey
 from harness.sweep.spending import spend
 from harness.sweep.watch import Watcher
@@ -71,7 +71,9 @@ def price(request: Request, executor: Executor, watcher: Watcher) -> Prices:
     seconds = request.profile_seconds
     if seconds is None:
         seconds = profile_seconds(request, ground, known, executor, watcher)
-    is_slow = is_slow_node(ground, home_baseline(ground, results), seconds, results, again, executor, watcher)
+    is_slow = executor.is_here and is_slow_node(
+        ground, home_baseline(ground, results), seconds, results, again, executor, watcher
+    )
     costs = measure(ground, priced, seconds, results, again, executor, watcher)
     fixed = {name: anchor_price(ground, known[name], costs[name], request) for name in anchors}
     return Prices(ground, methods, costs, fixed, is_slow)
@@ -108,7 +110,7 @@ def plan_at(prices: Prices, request: Request) -> Plan:
 def on_this_host(plan: Plan, results: Path, executor: Executor, watcher: Watcher) -> Plan:
     """The plan; where it was drawn up on another host, its runs say whether this one is slow instead of that one."""
     prices = [run.cost.seconds / run.cost.ratio for run in plan.runs if run.cost is not None]
-    if plan.host == socket.gethostname() or not prices:
+    if plan.host == this_host() or not prices or not executor.is_here:
         return plan
     is_slow = is_slow_node(plan.ground, prices[0], QUICK_SECONDS, results, False, executor, watcher)
 
@@ -154,9 +156,6 @@ def anchor_price(ground: Ground, method: ResolvedMethod, cost: Cost | Refusal, r
         raise BadInput(f"--budget: {method.name} has no price here: {cost.reason}")
     return anchor_seconds(ground, method, cost, request.results)
 
-
-QUICK_SECONDS = 2.0
-"""The least time for measuring a method, and the time for a price that is only reckoned with."""
 
 PROFILE_SHARE = 0.02
 

@@ -25,6 +25,8 @@ class Activity:
     total: int
     seconds_left: float | None
     """Estimated; null while nothing is known."""
+    queued: Sequence[str] = ()
+    """Of each job that a queue has not started why, in its words; empty where it does not say."""
 
 
 class Watcher(Protocol):

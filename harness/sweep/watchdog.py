@@ -16,6 +16,10 @@ class Watchdog:
         self._now = now
         self._seen: dict[Job, tuple[tuple[object, ...] | None, float]] = {}
 
+    def forget(self, job: Job) -> None:
+        """A job that is back in a queue has all its time again when it starts."""
+        self._seen.pop(job, None)
+
     def stands_still(self, job: Job, status: Status | None) -> str | None:
         """Where a job stands that has shown nothing new for too long, in words; None for all others."""
         progress = status.progress if status is not None else None

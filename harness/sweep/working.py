@@ -3,17 +3,19 @@
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 from harness.executors.job import Executor, Finished, Job
-from harness.ledger.errors import BadInput
+from harness.ledger.endings import Ending
+from harness.ledger.errors import BadInput, without_path
 from harness.ledger.files import Value, read, write
 from harness.ledger.findings import Refusal
 from harness.ledger.spec import Verb
-from harness.ledger.status import Status, status_path
+from harness.ledger.status import PREEMPTED, Status, status_path
 from harness.sweep.watch import Activity, Progress, Watcher
 from harness.sweep.watchdog import Watchdog
 
@@ -21,6 +23,14 @@ T = TypeVar("T")
 V = TypeVar("V", bound=Value)
 
 SHOW_SECONDS = 0.5
+
+TAIL_BYTES = 2**16
+"""More than the last lines of an honest log."""
+
+MEANINGS = {
+    int(signal.SIGKILL): ": by a person, or for want of memory",
+    int(signal.SIGBUS): ": a file that it was reading has shrunk, or its disk failed",
+}
 
 
 def work_through(
@@ -31,17 +41,19 @@ def work_through(
     executor: Executor,
     watcher: Watcher,
     company: Callable[[str], Job] | None = None,
-) -> Iterator[tuple[T, Finished]]:
+    taken: Mapping[Job, T] = MappingProxyType({}),
+) -> Generator[tuple[T, Finished], None, None]:
     """Yields each task as its process ends; one that stands still is ended.
 
     `start` makes a task's job for a device, or None to pass the task over. `company` makes a job for a slot that no
-    task is left for, so that the last tasks find the machine as busy as the first did; it is killed after them.
-    Whatever ends the caller ends the processes too: they are killed before the exception leaves.
+    task is left for, so that the last tasks find the machine as busy as the first did; it is killed after them. `taken`
+    are jobs that the executor has taken up, which an earlier sweep had submitted.
+    Whatever ends the caller ends the processes too, before the exception leaves, but for jobs that may outlive it.
     """
     waiting = list(tasks)
-    under_way: dict[Job, T] = {}
+    under_way = dict(taken)
     companions: set[Job] = set()
-    stuck: dict[Job, str] = {}
+    stuck: dict[Job, Refusal] = {}
     watchdog = Watchdog()
     shown = 0.0
     try:
@@ -50,25 +62,34 @@ def work_through(
             for finished in executor.poll():
                 if finished.job in companions:
                     companions.remove(finished.job)
-                    watcher.say(f"nothing keeps company any more: {death_of(finished.exit_code, finished.job.log)}")
+                    watcher.say(f"nothing keeps company any more: {death_of(finished)}")
                     company = None
                 else:
-                    yield under_way.pop(finished.job), replace(finished, stood_still=stuck.pop(finished.job, None))
+                    refusal = stuck.pop(finished.job, finished.refusal)
+                    yield under_way.pop(finished.job), replace(finished, refusal=refusal)
             if time.monotonic() - shown > SHOW_SECONDS:
                 shown = time.monotonic()
-                progress = {job: latest_status(job.out) for job in under_way}
+                at_work = [job for job in executor.running() if job in under_way]
+                progress = {job: latest_status(job.out) for job in at_work}
                 for job, status in progress.items():
                     if job not in stuck and (where := watchdog.stands_still(job, status)):
-                        stuck[job] = where
+                        stuck[job] = Refusal(ending="hung", reason=f"{where}, and was killed")
                         executor.end(job)
+                queued = [job for job in under_way if job not in progress]
+                for job in queued:
+                    watchdog.forget(job)
+                # Of a queue nobody knows how many devices it will give: as many as it gives now.
+                slots = len(under_way) + len(companions) + len(executor.free()) if executor.is_here else len(at_work)
                 left = _seconds_left(
-                    [expected_seconds(task) for task in waiting],
+                    [expected_seconds(task) for task in (*waiting, *(under_way[job] for job in queued))],
                     [expected_seconds(under_way[job]) * (1 - _fraction(status)) for job, status in progress.items()],
-                    len(under_way) + len(companions) + len(executor.free()),
+                    slots,
                 )
                 running = [Progress(job.name, status) for job, status in progress.items()]
-                done = len(tasks) - len(waiting) - len(under_way)
-                watcher.show(Activity(title, running, done, len(tasks), left))
+                total = len(tasks) + len(taken)
+                done = total - len(waiting) - len(under_way)
+                reasons = [executor.reason(job) or "" for job in queued]
+                watcher.show(Activity(title, running, done, total, left, reasons))
     finally:
         if under_way or companions:
             executor.cancel()
@@ -125,7 +146,7 @@ def call(
     name: str, verb: Verb, spec: Value, model: type[V], device: str, threads: int, executor: Executor, watcher: Watcher
 ) -> V:
     """One engine's answer to one spec; BadInput with the engine's reason when it refuses."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=executor.scratch) as folder:
         job = new_job(Path(folder), name, verb, spec, device, threads)
         for _, finished in work_through(name, [job], lambda task, _: task, lambda _: 0.0, executor, watcher):
             answer = answer_of(finished, model)
@@ -137,7 +158,14 @@ def call(
 
 def new_job(folder: Path, name: str, verb: Verb, spec: Value, device: str, threads: int) -> Job:
     """A job with its spec written into a folder of its own."""
-    job = Job(
+    job = job_in(folder, name, verb, device, threads)
+    write(job.spec, spec)
+    return job
+
+
+def job_in(folder: Path, name: str, verb: Verb, device: str, threads: int) -> Job:
+    """A job whose spec stands in its folder already."""
+    return Job(
         name=name,
         verb=verb,
         spec=folder / "spec.json",
@@ -146,8 +174,6 @@ def new_job(folder: Path, name: str, verb: Verb, spec: Value, device: str, threa
         device=device,
         threads=threads,
     )
-    write(job.spec, spec)
-    return job
 
 
 def answer_of(finished: Finished, model: type[V]) -> V | Refusal:
@@ -158,25 +184,32 @@ def answer_of(finished: Finished, model: type[V]) -> V | Refusal:
         pass
     try:
         return read(finished.job.out, model)
-    except BadInput:
-        pass
-    if finished.stood_still:
-        return Refusal(ending="hung", reason=f"{finished.stood_still}, and was killed")
-    return Refusal(ending="failed", reason=death_of(finished.exit_code, finished.job.log))
+    except BadInput as error:
+        what_is_wrong = without_path(finished.job.out, error) if finished.job.out.exists() else None
+    return finished.refusal or Refusal(ending=_ending_of(finished), reason=death_of(finished, what_is_wrong))
 
 
-def death_of(exit_code: int, log: Path) -> str:
-    """Why a process without an answer is gone."""
-    last = (log_tail(log, 1) or "its log is empty").strip()
+def _ending_of(finished: Finished) -> Ending:
+    """Of a process without an answer: one that was asked to stop had nothing yet that was worth one."""
+    asked = {PREEMPTED, -signal.SIGTERM, -signal.SIGUSR2}  # the last two: before it could hear of it
+    return "interrupted" if finished.exit_code in asked else "failed"
+
+
+def death_of(finished: Finished, what_is_wrong: str | None = None) -> str:
+    """Why a process is gone without an answer, or with one in which something is wrong."""
+    last = (log_tail(finished.job.log, 1) or "its log is empty").strip()
+    exit_code = finished.exit_code
+    if exit_code is None:
+        return f"nobody saw how the process ended; the log ends with: {last}"
     if exit_code < 0:
-        name = _signal_name(-exit_code)
-        return f"killed by {name}; the log ends with: {last}"
-    return f"the process ended with code {exit_code} and no answer; the log ends with: {last}"
+        return f"killed by {_signal_name(-exit_code)}; the log ends with: {last}"
+    answer = f"an answer that is none ({what_is_wrong})" if what_is_wrong else "no answer"
+    return f"the process ended with code {exit_code} and {answer}; the log ends with: {last}"
 
 
 def _signal_name(number: int) -> str:
     try:
-        return f"signal {number} ({signal.Signals(number).name})"
+        return f"signal {number} ({signal.Signals(number).name}{MEANINGS.get(number, '')})"
     except ValueError:
         return f"signal {number}"
 
@@ -184,7 +217,9 @@ def _signal_name(number: int) -> str:
 def log_tail(log: Path, lines: int = 30) -> str | None:
     """The last lines of a log, or None without any."""
     try:
-        text = log.read_text(errors="replace").strip()
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - TAIL_BYTES))
+            text = file.read(TAIL_BYTES).decode(errors="replace").strip()
     except OSError:
         return None
     return "\n".join(text.splitlines()[-lines:]) or None

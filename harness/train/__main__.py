@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import NoReturn
 
 from harness.ledger.errors import BadInput
-from harness.ledger.files import write
+from harness.ledger.files import read
 from harness.ledger.findings import Refusal
+from harness.ledger.record import Outcome
+from harness.ledger.status import PREEMPTED
 from harness.train.endings import ending_of, reason_of
 from harness.train.heartbeat import Heartbeat
+from harness.train.stop import Interrupted, Stop
 
 ROOMS = {
     "run": "harness.train.run",
@@ -19,6 +22,7 @@ ROOMS = {
     "teacher": "harness.train.teacher",
     "data": "harness.train.data",
     "backbone": "harness.train.backbone",
+    "device": "harness.train.device",
     "workload": "harness.train.workload",
     "evaluate": "harness.train.evaluate",
     "check": "harness.train.check",
@@ -33,17 +37,32 @@ def main(arguments: list[str]) -> int:
         print(f"usage: python -P -m harness.train {{{','.join(ROOMS)}}} SPEC OUT", file=sys.stderr)
         return 2
     verb, spec, out = arguments[0], Path(arguments[1]), Path(arguments[2])
-    heartbeat = Heartbeat(out).start()
+    stop = Stop().listen()
+    forget_interruption(out)
+    heartbeat = Heartbeat(out, stop).start()
     try:
         return int(importlib.import_module(ROOMS[verb]).main(spec, out, heartbeat))
+    except Interrupted as stopped:
+        print(f"bench: {stopped}", file=sys.stderr)
+        heartbeat.answer(Refusal(ending="interrupted", reason=str(stopped)))
+        return PREEMPTED
     except BadInput as error:
         print(f"bench: {error}", file=sys.stderr)
-        write(out, Refusal(ending=error.ending, reason=str(error)))
+        heartbeat.answer(Refusal(ending=error.ending, reason=str(error)))
         return 2
     except Exception as error:
         traceback.print_exc()
-        write(out, Refusal(ending=ending_of(error), reason=reason_of(error)))
+        heartbeat.answer(Refusal(ending=ending_of(error), reason=reason_of(error)))
         return 1
+
+
+def forget_interruption(out: Path) -> None:
+    """What an earlier start of the same job left that was asked to stop is no answer any more."""
+    try:
+        if read(out, Outcome).ending == "interrupted":  # a Refusal passes for an Outcome that says little
+            out.unlink()
+    except BadInput:
+        return
 
 
 def leave(code: int) -> NoReturn:

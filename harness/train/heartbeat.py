@@ -1,4 +1,4 @@
-"""A thread that says how far the process is, and ends it when the sweep that started it is gone."""
+"""A thread that says how far the process is, and ends it when its sweep is gone or when it was asked to stop."""
 
 import datetime
 import os
@@ -7,8 +7,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from harness.ledger.files import write
+from harness.ledger.files import Value, write
+from harness.ledger.findings import Refusal
 from harness.ledger.status import PARENT, Status, status_path
+from harness.train.stop import Stop
 from harness.train.timesheet import Timesheet
 
 ORPHANED = 86
@@ -18,8 +20,9 @@ ORPHANED = 86
 class Heartbeat:
     """Writes OUT.status.json about once a second. The working thread only sets plain attributes, never waits."""
 
-    def __init__(self, out: Path, *, period: float = 1.0) -> None:
+    def __init__(self, out: Path, stop: Stop | None = None, *, period: float = 1.0) -> None:
         self.out = out
+        self.stop = stop or Stop()
         self.period = period
         self.phase = "starting"
         self.done: Callable[[], int] = int
@@ -30,6 +33,7 @@ class Heartbeat:
         self.sample: Callable[[], None] = lambda: None
         """Called at every beat: the device's meters are looked at here."""
         self.timesheet = Timesheet.of_process(self.phase)
+        self._left = _written(out)
         self._working = cpu_time_of(threading.main_thread())
         self._parent = int(os.environ[PARENT]) if PARENT in os.environ else None
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
@@ -69,16 +73,40 @@ class Heartbeat:
         )
         write(status_path(self.out), status)
 
+    def answer(self, value: Value) -> None:
+        """The process's last word stands in OUT: nobody writes over it any more."""
+        self.stop.mind()
+        write(self.out, value)
+
     def _beat(self) -> None:
         while True:
-            time.sleep(self.period)
+            self.stop.wait(self.period)
             if self._parent is not None and os.getppid() != self._parent:
                 os._exit(ORPHANED)
+            if self.stop.asked is not None and self.phase != "end" and _written(self.out) == self._left:
+                self.stop.end(self._last_words)
             try:
                 self.sample()
                 self.write()
             except Exception:  # a full disk, or a clock at its stop: the status grows old, the watch goes on
                 continue
+
+    def _last_words(self, asked: str) -> None:
+        """For a process that is ended where it has nothing to keep but what a checkpoint holds already."""
+        reason = f"{asked}: ended in the phase {self.phase!r}"
+        if self._left is None:  # what an earlier start left is an answer, and stands
+            write(self.out, Refusal(ending="interrupted", reason=reason))
+        self.write()
+        self.log(reason)
+
+
+def _written(path: Path) -> tuple[int, int] | None:
+    """Which file has this name; None where none has. Whoever replaces it makes another."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def cpu_time_of(thread: threading.Thread) -> Callable[[], float]:

@@ -1,6 +1,7 @@
 """The hot loop: no method's name, no logging, no waiting for the device while the clock runs."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -14,8 +15,26 @@ PAUSES = (0.03, *(step / 20 for step in range(1, 20)))
 """Shares of the budget after which the clock stands still for a moment, to look at the losses and at the plan."""
 
 
+@dataclass(frozen=True)
+class Rest:
+    """What cannot wait for the next pause: a signal, or a checkpoint in a pause that is an hour away."""
+
+    is_due: Callable[[], bool] = lambda: False
+    """Asked between iterations, on the clock."""
+    take: Callable[[], None] = lambda: None
+    """Called off the clock."""
+
+
+NO_REST = Rest()
+
+
 def spend_preparation(
-    trainee: Trainee, batches: Iterator[Batch], pace: Pace, clock: Clock, look: Callable[[], None]
+    trainee: Trainee,
+    batches: Iterator[Batch],
+    pace: Pace,
+    clock: Clock,
+    look: Callable[[], None],
+    rest: Rest = NO_REST,
 ) -> None:
     """Spends the preparation's share of the budget on what the method learns before it distils."""
     if pace.preparation_progress() >= 1.0:
@@ -30,30 +49,51 @@ def spend_preparation(
             pace.begin()
         look()
 
-    _spend(update, pace.preparation_progress, clock, paused)
+    _spend(update, pace.preparation_progress, pace, clock, paused, rest)
 
 
-def spend(trainee: Trainee, batches: Iterator[Batch], pace: Pace, clock: Clock, look: Callable[[], None]) -> None:
-    """Trains until the budget is spent."""
+def spend(
+    trainee: Trainee,
+    batches: Iterator[Batch],
+    pace: Pace,
+    clock: Clock,
+    look: Callable[[], None],
+    rest: Rest = NO_REST,
+) -> None:
+    """Trains until the budget is spent; where it is spent already, as of a run that was stopped after it, nothing."""
+    if pace.progress() >= 1.0:
+        return
 
     def iterate(progress: float) -> None:
         trainee.iterate(*next(batches), progress)
         pace.done += 1
 
-    _spend(iterate, pace.progress, clock, look)
+    _spend(iterate, pace.progress, pace, clock, look, rest)
 
 
-def _spend(step: Callable[[float], None], used: Callable[[], float], clock: Clock, look: Callable[[], None]) -> None:
+def _spend(
+    step: Callable[[float], None],
+    used: Callable[[], float],
+    pace: Pace,
+    clock: Clock,
+    look: Callable[[], None],
+    rest: Rest,
+) -> None:
     """Steps until the whole share is used. `look` is called off the clock at every pause, and at the end."""
-    progress = used()
-    pauses = [pause for pause in (*PAUSES, float("inf")) if pause > progress]
+    # Not those after the share that is used by now: a plan that was changed may have moved it past one.
+    pauses = [pause for pause in (*PAUSES, float("inf")) if pause > pace.looked]
     clock.start()
     while (progress := used()) < 1.0:
+        if rest.is_due():
+            clock.stop()
+            rest.take()
+            clock.start()
         step(progress)
         clock.tick()
         if progress >= pauses[0]:
             clock.stop()
             pauses = [pause for pause in pauses if pause > progress]
+            pace.looked = progress
             look()
             clock.start()
     clock.stop()

@@ -21,6 +21,8 @@ class Reached:
     replanned: int | None = None
     compared: bool = False
     preparation_seconds: float = 0.0
+    looked: float = 0.0
+    """The share of its phase, training or preparation, that was used at the latest pause."""
 
 
 class Pace(ABC):
@@ -31,6 +33,8 @@ class Pace(ABC):
         """Updates of what the method learns before it distils."""
         self.done = 0
         self.replanned: int | None = None
+        self.looked = 0.0
+        """The share that was used at the latest pause: the loop's own note, so that it leaves none out."""
         self._clock = clock
         self._planned = planned
         self._preparation = preparation
@@ -48,12 +52,14 @@ class Pace(ABC):
             replanned=self.replanned,
             compared=self._compared,
             preparation_seconds=self._preparation_seconds,
+            looked=self.looked,
         )
 
     def go_on_from(self, reached: Reached) -> None:
         """Neither does again what an earlier process did, nor leaves any of it out."""
         self.prepared, self.done, self.replanned = reached.prepared, reached.done, reached.replanned
         self._compared, self._preparation_seconds = reached.compared, reached.preparation_seconds
+        self.looked = reached.looked
         if self._planned != reached.planned and self.replanned is None:
             self.replanned = reached.planned  # the record tells that it is not today's plan which is carried out
         self._planned, self._preparation = reached.planned, reached.preparation
@@ -66,9 +72,9 @@ class Pace(ABC):
     def progress(self) -> float:
         """The share of what is left for training that is used, 1 or more when the run is over."""
 
-    @abstractmethod
     def begin(self) -> None:
-        """The preparation is over, and the clock stands still."""
+        """The preparation is over, and the clock stands still; the training has pauses of its own."""
+        self.looked = 0.0
 
     @abstractmethod
     def pause(self) -> None:
@@ -88,6 +94,7 @@ class IterationsPace(Pace):
 
     def begin(self) -> None:
         """What the preparation spent is gone: the re-plan divides what is left."""
+        super().begin()
         self._preparation_seconds = self._clock.spent
 
     def progress(self) -> float:
@@ -130,9 +137,6 @@ class ClockPace(Pace):
     def preparation_progress(self) -> float:
         """Spent over the preparation's share of the budget."""
         return self._clock.spent / self._preparation_seconds if self._preparation_seconds else 1.0
-
-    def begin(self) -> None:
-        """The clock itself is the plan."""
 
     def progress(self) -> float:
         """Spent since the preparation over what is left for training."""

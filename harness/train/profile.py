@@ -11,8 +11,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from harness.contract.guard import Guard
-from harness.ledger.cost import PHASES_SHARE, Measurement
-from harness.ledger.files import read, write
+from harness.ledger.cost import PHASES_SHARE, Measurement, Profiled
+from harness.ledger.device import conditions
+from harness.ledger.files import read
 from harness.ledger.method import ResolvedMethod, student_alone
 from harness.ledger.spec import ProfileSpec
 from harness.segmentation.ahead import AHEAD
@@ -45,13 +46,14 @@ GRADIENT_BATCHES = 8
 
 
 def main(spec_path: Path, out: Path, heartbeat: Heartbeat) -> int:
-    """A Measurement stands in OUT afterwards."""
+    """What was Profiled stands in OUT afterwards."""
     spec = read(spec_path, ProfileSpec)
     if spec.is_company:
         keep_company(spec, heartbeat)
     device = torch.device(spec.device)
     try:
-        write(out, measure(spec, heartbeat, meters_of(device).joules))
+        measured = measure(spec, heartbeat, meters_of(device).joules)
+        heartbeat.answer(Profiled(measurement=measured, conditions=conditions(spec.device)))
     except Exception as error:
         if ending_of(error) != "out_of_memory":
             raise

@@ -1,7 +1,6 @@
 """One run: build, warm up, spend the budget, score the final weights."""
 
 import math
-import time
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,7 +15,7 @@ from harness.ledger.descriptor import must_be_as_planned
 from harness.ledger.device import conditions, device_class
 from harness.ledger.endings import Ending
 from harness.ledger.errors import BadInput
-from harness.ledger.files import read, write
+from harness.ledger.files import read
 from harness.ledger.pictures import SHOWN, write_scene, write_student
 from harness.ledger.readings import Readings
 from harness.ledger.record import Outcome, Point, Times
@@ -27,26 +26,28 @@ from harness.ledger.results import (
     SCENE,
     checkpoint_path,
     lock_path,
+    record_path,
     scene_path,
     tracking_folder,
 )
 from harness.ledger.spec import RunSpec
+from harness.ledger.status import PREEMPTED
 from harness.segmentation.batches import Batches, first_batches_sha256
 from harness.segmentation.data import Split
 from harness.segmentation.evaluate import EVALUATION_BATCH, evaluate
 from harness.segmentation.weights import keep_weights, state_sha256
-from harness.train.checkpoint import Checkpoint
-from harness.train.checkpoint import load as load_checkpoint
-from harness.train.checkpoint import save as save_checkpoint
+from harness.train.checkpoint import Checkpoint, Facts
 from harness.train.clock import budget_clock, cpu_seconds
 from harness.train.endings import Diverged, ending_of, reason_of
 from harness.train.heartbeat import Heartbeat
-from harness.train.loop import spend, spend_preparation, warm_up
+from harness.train.keeping import Keeping
+from harness.train.loop import Rest, spend, spend_preparation, warm_up
 from harness.train.memory import out_of_memory
 from harness.train.meters import Meters, NoMeters, meters_of
 from harness.train.pace import pace_of
 from harness.train.pictures import Predictions, are_wanted, scene_of
 from harness.train.splits import planned_split
+from harness.train.stop import Interrupted
 from harness.train.streams import batches_of, stream_seed
 from harness.train.timesheet import process_seconds
 from harness.train.tracking import NoTracker, Tracker, numbers_of, tracker_of
@@ -58,9 +59,6 @@ LOCK_SECONDS = 2.0
 
 WARM_UP_ITERATIONS = 3
 
-CHECKPOINT_SECONDS = 30.0
-"""A run keeps no checkpoint before it is this old, nor another so soon: what is lost is cheap to do again."""
-
 
 def main(spec_path: Path, out: Path, heartbeat: Heartbeat) -> int:
     """The run's outcome stands in OUT afterwards, whatever became of it."""
@@ -68,11 +66,23 @@ def main(spec_path: Path, out: Path, heartbeat: Heartbeat) -> int:
     results = out.parent.parent.parent  # OUT lies in RESULTS/work/KEY.ATTEMPT
     try:
         with FileLock(lock_path(results, spec.key), timeout=LOCK_SECONDS):
-            write(out, Run(spec, out, heartbeat, results).carry_out())
+            if is_over(out) or record_path(results, spec.name).exists():
+                print(f"bench: {spec.name} has ended already", flush=True)  # a queue may start a job twice
+                return 0
+            outcome = Run(spec, out, heartbeat, results).carry_out()
+            heartbeat.answer(outcome)
     except Timeout:
         print(f"bench: {spec.key} is being run by another process", flush=True)
         return LOCKED
-    return 0
+    return PREEMPTED if outcome.ending == "interrupted" else 0
+
+
+def is_over(out: Path) -> bool:
+    """Whether OUT holds the run's end: one that was interrupted and is started again goes on."""
+    try:
+        return read(out, Outcome).ending != "interrupted"
+    except BadInput:
+        return False
 
 
 class Run:
@@ -89,8 +99,7 @@ class Run:
         self.guard = Guard(spec.method, counts=self.device.type == "cpu")
         self.meters: Meters = NoMeters()
         self.tracker: Tracker = NoTracker()
-        self.checkpoint = checkpoint_path(results, spec.key)
-        self.kept_at = time.monotonic()
+        self.keeping = Keeping(checkpoint_path(results, spec.key), spec.key, heartbeat)
         self.waited = self.waited_before = 0.0
         self.curve: list[Point] = []
         self.facts = Outcome(ending="done")
@@ -102,6 +111,8 @@ class Run:
             must_be_as_planned(self.spec.method)
             trainee = self.train()
             self.score(trainee)
+        except Interrupted as stopped:
+            return self.outcome("interrupted", str(stopped))
         except Exception as error:
             traceback.print_exc()
             ending = ending_of(error)
@@ -110,6 +121,7 @@ class Run:
 
     def shortage(self, error: Exception) -> str:
         """Off the clock: what was too large, and the batch that would fit. The attempt holds nothing any more."""
+        self.heartbeat.stop.no_longer_mind()  # smaller batches are tried: for minutes, and each start anew
         return out_of_memory(error, self.spec.ground, self.spec.method, self.device, self.heartbeat)
 
     def check_device(self) -> None:
@@ -144,10 +156,15 @@ class Run:
         with self.guard.armed():
             warm_up(trainee, self.batches(split), WARM_UP_ITERATIONS)
         torch.manual_seed(stream_seed(spec.seed, "dropout"))
-        batches = self.batches(split)
-        if self.checkpoint.exists() and not self.resume(trainee, batches):
-            trainee, batches = make_trainee(spec.ground, spec.method, spec.seed, self.device), self.batches(split)
+
+        def again() -> tuple[Trainee, Batches]:
+            anew = make_trainee(spec.ground, spec.method, spec.seed, self.device), self.batches(split)
             torch.manual_seed(stream_seed(spec.seed, "dropout"))
+            return anew
+
+        trainee, batches, found = self.keeping.resume(trainee, self.batches(split), again)
+        if found is not None:
+            self.go_on_from(found.facts)
         with self.guard.armed():
             self.spend(trainee, batches)
         return trainee
@@ -162,18 +179,22 @@ class Run:
             """Off the clock: what the method did until now is judged, and the run does work of its own."""
             with heartbeat.timesheet.on("logging"):
                 self.waited = waited.read()
+                if heartbeat.phase == "preparation":
+                    self.waited_before = self.waited  # also of a run that goes no further
                 with self.guard.resting():
                     work(trainee, batches)
 
+        between = Rest(self.keeping.is_due, lambda: rest(self.keep))
         self.meters.start()
+        heartbeat.stop.mind()  # until the end of a run that fails, so that its own words are the last
         try:
             heartbeat.enter("preparation", spec.preparation_iterations, lambda: self.pace.prepared)
-            spend_preparation(trainee, waited, self.pace, self.clock, lambda: rest(self.keep))
-            self.waited_before = self.waited
+            spend_preparation(trainee, waited, self.pace, self.clock, lambda: rest(self.keep), between)
             heartbeat.enter("training", self.pace.replanned or spec.iterations, lambda: self.pace.done)
-            spend(trainee, waited, self.pace, self.clock, lambda: rest(self.look))
+            spend(trainee, waited, self.pace, self.clock, lambda: rest(self.look), between)
         finally:
             self.meters.stop()
+        heartbeat.stop.no_longer_mind()
 
     def look(self, trainee: Trainee, batches: Batches) -> None:
         """Off the clock: a point of the learning curve, a look at the plan, and the end of a run that diverged."""
@@ -214,38 +235,27 @@ class Run:
             self.tracker = NoTracker()
 
     def keep(self, trainee: Trainee, batches: Batches) -> None:
-        """Off the clock: a checkpoint, when the last one is old."""
-        if time.monotonic() - self.kept_at < CHECKPOINT_SECONDS:
-            return
-        with self.heartbeat.timesheet.on("checkpoint"):
-            checkpoint = Checkpoint(
+        """Off the clock: a checkpoint, when it is time for one."""
+
+        def take() -> Checkpoint:
+            facts = Facts(
                 key=self.spec.key,
-                trainee=trainee.snapshot(),
-                batches=batches.state(),
                 reached=self.pace.reached,
                 spent_seconds=self.clock.spent,
                 wall_seconds=self.clock.wall_seconds,
-                curve=tuple(point.model_dump_json() for point in self.curve),
+                lived_seconds=self.keeping.lived_seconds,
+                curve=tuple(self.curve),
             )
-            save_checkpoint(self.checkpoint, checkpoint)
-            self.kept_at = time.monotonic()
+            return Checkpoint(facts, trainee.snapshot(), batches.state())
 
-    def resume(self, trainee: Trainee, batches: Batches) -> bool:
-        """Whether the run goes on from the checkpoint that an earlier attempt left; if not, the log says why."""
-        try:
-            found = load_checkpoint(self.checkpoint, self.spec.key)
-            curve = [Point.model_validate_json(point) for point in found.curve]
-            trainee.restore(found.trainee)
-            batches.go_on_from(found.batches)
-        except (BadInput, RuntimeError, ValueError, KeyError) as error:
-            self.heartbeat.log(f"from the beginning, for {reason_of(error)}")
-            return False
-        self.pace.go_on_from(found.reached)
-        self.clock.carry(found.spent_seconds, found.wall_seconds)
-        self.curve = curve
-        self.note(resumed_iterations=found.reached.done, resumed_seconds=found.spent_seconds)
-        self.heartbeat.log(f"goes on at iteration {found.reached.done}, {found.spent_seconds:.2f} s spent")
-        return True
+        self.keeping.keep(take, self.pace.reached, is_over=self.pace.progress() >= 1.0)
+
+    def go_on_from(self, facts: Facts) -> None:
+        """What earlier attempts had done and spent by their checkpoint is done and spent."""
+        self.pace.go_on_from(facts.reached)
+        self.clock.carry(facts.spent_seconds, facts.wall_seconds)
+        self.curve = list(facts.curve)
+        self.note(resumed_iterations=facts.reached.done, resumed_seconds=facts.spent_seconds)
 
     def score(self, trainee: Trainee) -> None:
         """Keeps the final weights, and scores them and no others."""
@@ -306,6 +316,7 @@ class Run:
             cpu_seconds=cpu_seconds(),
             readings=self.readings(),
             curve=tuple(self.curve),
+            warnings=tuple(self.keeping.warnings),
         )
         return self.facts
 

@@ -1,9 +1,11 @@
 """What flags become."""
 
+from pathlib import Path
+
 import pytest
 
 from harness.cli.console import duration
-from harness.cli.options import extras, factors, seconds, seeds_of, slots
+from harness.cli.options import extras, factors, place, seconds, seeds_of, slots
 from harness.ledger.device import cores
 from harness.ledger.errors import BadInput
 from harness.ledger.spec import Extras
@@ -114,3 +116,20 @@ def test_seeds_that_contradict_each_other_are_bad_input(count: int | None, named
     with pytest.raises(BadInput) as caught:
         seeds_of(count, named)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("slurm", ["partition=gpu,gres=gpu:1", "partition=long"])
+def test_a_job_of_a_cluster_has_a_gpu_unless_it_is_said_otherwise(tmp_path: Path, slurm: str):
+    """Whatever a partition is called."""
+    pytest.importorskip("submitit")
+    assert place("slurm", slurm, None, tmp_path).device == "cuda:0"
+    assert place("slurm", slurm, "cpu", tmp_path).device == "cpu"
+
+
+def test_a_results_folder_of_a_cluster_that_cannot_be_made_is_bad_input(tmp_path: Path):
+    """One line, before a job is handed over."""
+    pytest.importorskip("submitit")
+    (tmp_path / "file").touch()
+    with pytest.raises(BadInput) as caught:
+        place("slurm", "partition=gpu", None, tmp_path / "file")
+    assert str(caught.value) == f"--results: {tmp_path / 'file'}: cannot be written: Not a directory"

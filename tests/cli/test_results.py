@@ -48,7 +48,7 @@ def test_a_sound_folder_is_said_to_be_sound_and_left_as_it_was(results: Path):
     """Six records, five of them scored, exit 0; nothing is written, moved or made."""
     before = checksums(results)
     answer = bench(results.parent / "cache", "results", "verify", cwd=results.parent)
-    told = "6 records, 5 scored, 5 counts held against their records, 1 costs, 0 problems\n"
+    told = "6 records, 5 scored, 5 counts held against the records, 1 cost, 0 problems\n"
     assert (answer.returncode, answer.stdout) == (0, told), answer.stderr
     assert checksums(results) == before
 
@@ -63,7 +63,7 @@ def test_problems_are_told_by_file_and_counted(results: Path):
         f"{results}/runs/notes.txt: left over: no part of a results folder, and nothing here reads it",
         f"{results}/runs/streets-kd-s0-0123456789ab.1.json: format 2 is of a later version of bench: "
         "update it to read this file",
-        "6 records, 5 scored, 5 counts held against their records, 1 costs, 2 problems",
+        "6 records, 5 scored, 5 counts held against the records, 1 cost, 2 problems",
     ]
     found = json.loads(bench(results.parent / "cache", "results", "verify", "--json", cwd=results.parent).stdout)
     assert (found["records"], found["counts_held"], len(found["problems"])) == (6, 5, 2)
@@ -210,8 +210,8 @@ def test_merging_tells_what_it_did_and_does_it_once(results: Path, tmp_path: Pat
     before = checksums(results)
     first = bench(tmp_path, "results", "merge", "results", "--into", "all", cwd=tmp_path)
     again = bench(tmp_path, "results", "merge", "results", "--into", "all", cwd=tmp_path)
-    assert first.stdout == "all: 6 records and 6 other files copied, 0 were there already\n", first.stderr
-    assert again.stdout == "all: 0 records and 0 other files copied, 12 were there already\n"
+    assert first.stdout == "all: 6 records and 6 other files copied, 0 already there\n", first.stderr
+    assert again.stdout == "all: 0 records and 0 other files copied, 12 already there\n"
     assert checksums(results) == before == checksums(tmp_path / "all")
 
 

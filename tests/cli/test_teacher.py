@@ -89,4 +89,4 @@ def test_names_that_do_not_fit_are_told_on_one_line(place: Path, tmp_path: Path)
     said = answer.stderr.splitlines()[-1]
     assert "found nothing, expected shape" in said
     assert said.endswith("map its name by teacher.checkpoint.keys")
-    assert not list((tmp_path / "cache").glob("teachers/*"))
+    assert not list((tmp_path / "cache").glob("teachers/*.safetensors"))

@@ -173,7 +173,7 @@ def test_a_file_too_large_for_pictures_is_not_read(tmp_path: Path):
     path = student_file(tmp_path, student0=npy(maps()[0]))
     with path.open("ab") as file:
         file.truncate(FILE_BYTES + 1)
-    assert refusal(tmp_path) == f"found {FILE_BYTES + 1:,} bytes, expected no more than {FILE_BYTES:,}"
+    assert refusal(tmp_path) == f"found {FILE_BYTES + 1:,} bytes: expected at most {FILE_BYTES:,}"
 
 
 def test_whatever_becomes_of_a_files_bytes_it_is_read_or_told(tmp_path: Path):

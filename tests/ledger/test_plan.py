@@ -128,7 +128,12 @@ def test_one_amount_is_one_run_however_it_is_written():
 def test_a_sweep_takes_at_least_as_long_as_its_longest_run():
     """Two runs of 90 s: 180 s one after the other, 90 s side by side, and no less on 64 cores."""
     plan = planned("90s")
-    assert [plan.seconds_on(slots) for slots in (1, 2, 64)] == [180.0, 90.0, 90.0]
+    assert [plan.seconds_on(devices) for devices in (1, 2, 64)] == [180.0, 90.0, 90.0]
+
+
+def test_a_run_is_on_one_device():
+    """Three runs of 90 s on two devices take 180 s, for the third cannot be halved."""
+    assert planned("90s", methods=(BASELINE, KD, method("cwd")), cwd=cost(1.0)).seconds_on(2) == 180.0
 
 
 PREPARED = method("prepared", preparation_share=0.2)

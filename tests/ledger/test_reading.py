@@ -221,7 +221,7 @@ def test_a_folder_is_no_file(tmp_path):
     assert str(caught.value) == f"{tmp_path}: cannot be read: Is a directory"
 
 
-BOMBS = ["[" * 100_000, "{a: " * 5_000, "- " * 5_000, "? " * 5_000, "title: " + "[" * 40 + "]" * 40]
+BOMBS = ["[" * 60_000, "{a: " * 5_000, "- " * 5_000, "? " * 5_000, "title: " + "[" * 40 + "]" * 40]
 
 
 @pytest.mark.parametrize("bomb", BOMBS, ids=["lists", "mappings", "items", "keys", "closed"])
@@ -230,9 +230,9 @@ def test_deep_nesting_is_refused_before_it_is_followed(complaint, bomb):
     assert complaint(bomb) == "drawing.yaml:1: nested more than 32 levels deep"
 
 
-def test_a_number_of_a_million_digits_is_refused(complaint):
+def test_a_number_of_sixty_thousand_digits_is_refused(complaint):
     """Python's own limit on digits is never met."""
-    message = complaint(f"title: t\ncount: {'9' * 1_000_000}\n")
+    message = complaint(f"title: t\ncount: {'9' * 60_000}\n")
     assert message == f'drawing.yaml:2: count: "{"9" * 58}… is too large a number'
 
 

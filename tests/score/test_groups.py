@@ -24,7 +24,7 @@ def test_boards_that_differ_in_budget_alone_are_a_group():
 
 def test_a_groups_name_fits_into_an_address():
     """Whatever a stranger's workload is called."""
-    (group,) = grouped(boards(runs_of([record(on=ground('../"><b>Ä'))])))
+    (group,) = grouped(boards(runs_of([record(on=ground('.."><b>Ä'))])))
 
     assert group.name.replace("-", "").isalnum()
     assert group.name.isascii()

@@ -81,6 +81,13 @@ def test_accounts_that_differ_are_one_text():
     assert run_of(record()).disagreements == ""
 
 
+def test_what_was_mended_is_told_with_the_run():
+    """A torn checkpoint for which the one before was taken."""
+    outcome = record().outcome.model_copy(update={"warnings": ("x.checkpoint: torn", "the one before it is taken")})
+    mended = record().model_copy(update={"outcome": outcome})
+    assert run_of(mended).warnings == "x.checkpoint: torn; the one before it is taken"
+
+
 def test_of_a_key_the_last_attempt_counts():
     """Ten comes after nine, in whatever order they come."""
     failed = record(ending="failed", reason="disk", attempt=9)

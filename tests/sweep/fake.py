@@ -9,9 +9,13 @@ from harness.sweep.watch import Activity
 class FakeExecutor:
     """Each submitted job is answered by `engine(job)`, which may write OUT, and whose value is the exit code."""
 
+    is_here = True
+    scratch = None
+
     def __init__(self, engine: Callable[[Job], int], slots: Sequence[str] = ("cpu", "cpu")) -> None:
         self.engine = engine
         self.slots = list(slots)
+        self.width = len(self.slots)
         self.jobs: list[Job] = []
         self.cancelled = 0
         self._running: list[Job] = []
@@ -23,8 +27,17 @@ class FakeExecutor:
         self.jobs.append(job)
         self._running.append(job)
 
+    def take_up(self, job: Job) -> bool:
+        return False
+
+    def farewell(self) -> Sequence[str]:
+        return ()
+
     def running(self) -> Sequence[Job]:
         return self._running
+
+    def reason(self, job: Job) -> str | None:
+        return None
 
     def poll(self) -> Sequence[Finished]:
         ended, self._running = self._running, []

@@ -8,7 +8,8 @@ import pytest
 
 from harness.executors.job import Finished, Job
 from harness.ledger.budget import Budget
-from harness.ledger.cost import Cost, CostFile, Measurement
+from harness.ledger.cost import Cost, CostFile, Measurement, Profiled
+from harness.ledger.device import conditions
 from harness.ledger.errors import BadInput
 from harness.ledger.files import read, write
 from harness.ledger.findings import Refusal
@@ -37,7 +38,7 @@ def profiler(baseline: float = 0.1, ratio: float = 2.5) -> Callable[[Job], int]:
             baseline_seconds=(baseline,) * 40, method_seconds=(own,) * 40, baseline_flops=10**9, method_flops=10**9,
             peak_memory_bytes=None, wall_seconds=1.0,
         )  # fmt: skip
-        write(job.out, found)
+        write(job.out, Profiled(measurement=found, conditions=conditions("cpu")))
         return 0
 
     return engine
@@ -84,7 +85,10 @@ def test_a_measurement_that_stood_still_is_no_price(tmp_path: Path):
         return -9
 
     costs, _ = measured(tmp_path, KD, engine=silent)
-    assert costs["kd"] == Refusal(ending="failed", reason="killed by signal 9 (SIGKILL); the log ends with: settling")
+    assert costs["kd"] == Refusal(
+        ending="failed",
+        reason="killed by signal 9 (SIGKILL: by a person, or for want of memory); the log ends with: settling",
+    )
 
 
 def is_slow(results: Path, engine=None) -> tuple[bool, FakeExecutor, Listening]:

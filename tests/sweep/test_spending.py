@@ -7,6 +7,7 @@ import pytest
 from filelock import FileLock
 
 from harness.executors.job import Job
+from harness.ledger import claims
 from harness.ledger import results as layout
 from harness.ledger.files import read, write
 from harness.ledger.findings import Refusal
@@ -14,7 +15,8 @@ from harness.ledger.plan import Plan
 from harness.ledger.readings import Readings
 from harness.ledger.record import Outcome, Record, Times
 from harness.ledger.spec import Extras, RunSpec
-from harness.sweep.spending import marks_of, spend
+from harness.sweep.concluding import marks_of
+from harness.sweep.spending import spend
 from tests.factories import device_class, ground, record, spec
 from tests.ledger.test_plan import planned
 from tests.sweep.fake import FakeExecutor, Listening
@@ -118,7 +120,10 @@ def test_a_killed_run_is_failed_with_its_logs_tail_and_the_sweep_goes_on(tmp_pat
     by_method = {record.spec.method.name: record for record in records}
     assert by_method["baseline"].outcome.ending == "done"
     assert by_method["kd"].outcome.ending == "failed"
-    assert by_method["kd"].outcome.reason == "killed by signal 9 (SIGKILL); the log ends with: warm-up"
+    assert (
+        by_method["kd"].outcome.reason
+        == "killed by signal 9 (SIGKILL: by a person, or for want of memory); the log ends with: warm-up"
+    )
     assert by_method["kd"].log_tail == "building\nwarm-up"
 
 
@@ -158,11 +163,11 @@ def orphan(results: Path, plan: Plan) -> Path:
     from harness.sweep.spending import make_spec
 
     run = plan.runs[0]
-    attempt = layout.claim(results, run.key)
+    attempt = claims.claim(results, run.key)
     folder = layout.work_folder(results, f"{run.key}.{attempt}")
     write(folder / "spec.json", make_spec(run, plan.ground, attempt, "cpu", results / "students"))
-    owner = json.loads((folder / layout.OWNER).read_text())
-    (folder / layout.OWNER).write_text(
+    owner = json.loads((folder / claims.OWNER).read_text())
+    (folder / claims.OWNER).write_text(
         json.dumps({**owner, "started": owner["started"] - 100})
     )  # a process that is gone
     return folder
@@ -194,7 +199,8 @@ def test_a_run_that_another_sweep_is_at_is_let_be(tmp_path: Path, monkeypatch: p
     with FileLock(lock):
         records, watcher = carry_out(tmp_path, done, plan)
     assert [record.spec.method.name for record in records] == ["kd"]
-    assert watcher.lines[0] == f"{plan.runs[0].key}: another process is at it"
+    said = "baseline seed 0 90s is another process's; this command again does what that one leaves undone"
+    assert watcher.lines[-1] == said
 
 
 def test_a_run_that_another_process_took_first_is_its_own(tmp_path: Path):

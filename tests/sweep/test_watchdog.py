@@ -127,14 +127,11 @@ def test_a_stuck_run_is_killed_and_called_hung(tmp_path: Path, monkeypatch):
 
 def test_a_process_that_is_stopped_dead_is_ended(tmp_path: Path, monkeypatch):
     """A real one, which wrote one status and then sleeps for a minute: it is killed, and called hung."""
-    script = tmp_path / "engine"
-    script.write_text(f'#!/bin/sh\nexec {sys.executable} -c "import time; time.sleep(60)"\n')
-    script.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(script))
+    sleeping = Local(["cpu"], door=[sys.executable, "-c", "import time; time.sleep(60)"])
     monkeypatch.setattr("harness.sweep.working.Watchdog", lambda: Watchdog(0.6))
     stuck = job(tmp_path)
     write(status_path(stuck.out), status(7))
-    ((_, finished),) = work_through("running", [stuck], lambda j, _: j, lambda _: 1.0, Local(["cpu"]), Listening())
+    ((_, finished),) = work_through("running", [stuck], lambda j, _: j, lambda _: 1.0, sleeping, Listening())
     assert finished.exit_code == -9
     answer = answer_of(finished, Outcome)
     assert isinstance(answer, Refusal)
@@ -145,4 +142,21 @@ def test_a_run_that_ended_while_it_was_being_killed_keeps_its_outcome(tmp_path: 
     """What it wrote counts more than what was thought of it."""
     done = job(tmp_path)
     write(done.out, Outcome(ending="done"))
-    assert answer_of(Finished(done, -9, 1.0, 1.0, "stood still for 600 s"), Outcome) == Outcome(ending="done")
+    assert answer_of(
+        Finished(done, -9, 1.0, 1.0, Refusal(ending="hung", reason="stood still for 600 s")), Outcome
+    ) == Outcome(ending="done")
+
+
+def test_a_job_that_was_in_the_queue_has_all_its_time_again(tmp_path: Path):
+    """Three hours after its last word it starts anew, and that word still lies there: nobody calls it hung."""
+    now = [0.0]
+    watchdog = Watchdog(600.0, lambda: now[0])
+    stopped = job(tmp_path)
+    assert watchdog.stands_still(stopped, status(42)) is None
+    now[0] = 10_800.0
+    watchdog.forget(stopped)
+    assert watchdog.stands_still(stopped, status(42)) is None
+    now[0] += 599.0
+    assert watchdog.stands_still(stopped, status(42)) is None
+    now[0] += 2.0
+    assert watchdog.stands_still(stopped, status(42)) == "stood still for 601 s in phase 'training' at 42"

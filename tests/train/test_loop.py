@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from harness.train.clock import Clock
-from harness.train.loop import PAUSES, spend, spend_preparation, warm_up
+from harness.train.loop import PAUSES, Rest, spend, spend_preparation, warm_up
 from harness.train.pace import ClockPace, IterationsPace
 
 
@@ -62,6 +62,48 @@ def test_a_short_run_is_looked_at_once_a_pause_it_passes(still_clock: Clock):
     pace = IterationsPace(2, None, still_clock)
     spend(Counting(), itertools.repeat((None, None)), pace, still_clock, lambda: looks.append(pace.done))
     assert looks == [2, 2]
+
+
+def test_a_rest_is_taken_off_the_clock_where_it_is_due_and_changes_no_pause(still_clock: Clock):
+    """Due between the fifth and the sixth of ten iterations: none is left out, and the looks are where they were."""
+    looks: list[int] = []
+    rests: list[tuple[int, bool]] = []
+    pace = IterationsPace(10, None, still_clock)
+    due = Rest(lambda: pace.done == 5, lambda: rests.append((pace.done, still_clock._started is not None)))
+    trainee = Counting()
+    spend(trainee, itertools.repeat((None, None)), pace, still_clock, lambda: looks.append(pace.done), due)
+    assert rests == [(5, False)]
+    assert looks == [2, 3, 4, 5, 6, 7, 8, 9, 10, 10]
+    assert len(trainee.progress) == 10
+
+
+@pytest.mark.parametrize("stopped_at", range(1, 20))
+def test_no_pause_is_left_out_or_repeated_by_whoever_goes_on(still_clock: Clock, stopped_at: int):
+    """Of 20 iterations, where a pause falls on each; stopped between any two of them."""
+
+    class Stopped(Exception):
+        pass
+
+    def stop() -> None:
+        raise Stopped
+
+    looks: list[int] = []
+    first, second = IterationsPace(20, None, still_clock), IterationsPace(20, None, still_clock)
+    rest = Rest(lambda: first.done == stopped_at, stop)
+    with pytest.raises(Stopped):
+        spend(Counting(), itertools.repeat((None, None)), first, still_clock, lambda: looks.append(first.done), rest)
+    second.go_on_from(first.reached)
+    spend(Counting(), itertools.repeat((None, None)), second, still_clock, lambda: looks.append(second.done))
+    assert looks == [*range(2, 21), 20]
+    assert second.done == 20
+
+
+def test_a_run_that_is_over_is_gone_on_with_by_doing_nothing(still_clock: Clock):
+    """Neither an iteration nor a look, and the clock is not started."""
+    pace = IterationsPace(10, None, still_clock)
+    pace.done = 10
+    spend(Counting(), iter(()), pace, still_clock, lambda: pytest.fail("looked"))
+    assert pace.done == 10
 
 
 def test_a_warm_up_puts_everything_back():

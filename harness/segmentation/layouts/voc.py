@@ -11,17 +11,16 @@ from pathlib import Path, PurePosixPath
 
 from harness.ledger.datasets import Split
 from harness.ledger.errors import BadInput, nearest
+from harness.ledger.files import read_bytes
 from harness.segmentation.layouts.looking import folders_below, top
 from harness.segmentation.sources import (
     LABEL_SUFFIXES,
-    Fault,
     Listing,
     Source,
     SourcePair,
     by_stem,
     files_in,
     shown,
-    source,
 )
 
 VOC = (
@@ -37,6 +36,9 @@ SBD = (
 VOC_NAME, SBD_NAME = "VOCdevkit/VOC2012", "benchmark_RELEASE/dataset"
 IMAGES, LABELS, LISTS, MORE_LABELS = "JPEGImages", "SegmentationClass", "ImageSets/Segmentation", "SegmentationClassAug"
 IMAGE_SUFFIXES = (".jpg",)
+
+LIST_BYTES = 2**21
+"""Of a list of names: ten times what the longest has, and each of its lines becomes a name in memory."""
 
 
 @dataclass(frozen=True)
@@ -96,10 +98,7 @@ def _stems(path: Path, name: str, layout: str) -> frozenset[str]:
     """The names that a list holds, one a line, be it `2007_000032` or `/JPEGImages/2007_000032.jpg …`."""
     if not path.is_file():
         raise BadInput(f"--data {path.parent}: no file '{path.name}'; looked for {layout}")
-    try:
-        lines = source(str(path), name).read().decode("utf-8", "replace").splitlines()
-    except Fault as fault:
-        raise BadInput(f"--data {path.parent}: {fault}") from fault
+    lines = read_bytes(path, LIST_BYTES).decode("utf-8", "replace").splitlines()
     return frozenset(PurePosixPath(line.split()[0]).stem for line in lines if line.strip())
 
 

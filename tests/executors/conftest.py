@@ -1,0 +1,5 @@
+"""A real Slurm for the tests that ask for it."""
+
+from tests.slurm.cluster import cluster
+
+__all__ = ["cluster"]

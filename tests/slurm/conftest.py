@@ -1,0 +1,5 @@
+"""A real Slurm for every test here."""
+
+from tests.slurm.cluster import cluster
+
+__all__ = ["cluster"]

@@ -1,0 +1,155 @@
+"""Real processes of the engine that are asked to stop, or killed, and started again until the run is done."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from harness.ledger.device import device_class
+from harness.ledger.errors import BadInput
+from harness.ledger.files import read, write
+from harness.ledger.record import Outcome
+from harness.ledger.results import checkpoint_path, work_folder
+from harness.ledger.spec import RunSpec
+from harness.ledger.status import PREEMPTED, Status, status_path
+from harness.train.heartbeat import Heartbeat
+from harness.train.run import Run, main
+from tests import layouts
+from tests.factories import spec, workload
+from tests.train.tiny import resolved, roomy, standing
+
+ITERATIONS = 120
+
+DOOR = """
+import sys
+import functools, time
+from harness.train import __main__ as door, keeping
+from harness.train.trainee import Trainee
+if KEEPS:
+    keeping.CHECKPOINT_SECONDS = 0.0
+door.Heartbeat = functools.partial(door.Heartbeat, period=0.02)
+iterate = Trainee.iterate
+def slowly(self, *arguments, **named):
+    iterate(self, *arguments, **named)
+    time.sleep(SECONDS)
+Trainee.iterate = slowly
+door.leave(door.main(sys.argv[1:]))
+"""
+"""As `-m harness.train`, but with a quick heartbeat, slow iterations, and perhaps a checkpoint at every pause."""
+
+
+def planned_in(folder: Path, iterations: int = ITERATIONS) -> RunSpec:
+    """A run of kd, planned for this machine."""
+    on = standing(folder, roomy(folder, 64)).model_copy(update={"device_class": device_class("cpu", 1, "float32")})
+    budget = f"{iterations} it"
+    planned = spec(resolved("kd"), on=on, budget=budget, pace="iterations", iterations=iterations)
+    return planned.model_copy(update={"students": str(folder / "students")})
+
+
+def out_of(results: Path, planned: RunSpec) -> Path:
+    """Where the run's outcome will stand; its spec stands beside it already."""
+    folder = work_folder(results, planned.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    write(folder / "spec.json", planned)
+    return folder / "out.json"
+
+
+def start(out: Path, *, keeps: bool, seconds: float) -> "subprocess.Popen[bytes]":
+    """The engine, whose iterations take so long at least that a signal finds it among them."""
+    door = DOOR.replace("KEEPS", str(keeps)).replace("SECONDS)", f"{seconds})")
+    command = [sys.executable, "-P", "-c", door, "run", str(out.with_name("spec.json")), str(out)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with out.with_name("log.txt").open("ab") as log:
+        return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
+
+
+def status_of(out: Path, process: "subprocess.Popen[bytes]") -> Status | None:
+    try:
+        found = read(status_path(out), Status)
+    except BadInput:
+        return None
+    return found if found.pid == process.pid else None
+
+
+def until_kept(out: Path, process: "subprocess.Popen[bytes]", checkpoint: Path | None) -> None:
+    """Returns when the process is at its iterations and has replaced the checkpoint, or is over."""
+    before = checkpoint.stat().st_mtime_ns if checkpoint is not None and checkpoint.exists() else 0
+    deadline = time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < deadline:
+        status = status_of(out, process)
+        is_kept = checkpoint is None or (checkpoint.exists() and checkpoint.stat().st_mtime_ns != before)
+        if status is not None and status.phase == "training" and is_kept:
+            return
+        time.sleep(0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGUSR2, signal.SIGKILL])
+def test_a_run_whose_processes_are_ended_twice_ends_where_one_alone_does(tmp_path: Path, number: signal.Signals):
+    """At random moments of training; what was asked ends with 85 at once, and its outcome says interrupted."""
+    planned = planned_in(tmp_path)
+    alone = out_of(tmp_path / "alone", planned)
+    assert main(alone.with_name("spec.json"), alone, Heartbeat(alone)) == 0
+
+    results = tmp_path / "stopped"
+    out = out_of(results, planned)
+    keeps = number == signal.SIGKILL  # who is asked keeps what it has, however young
+    waits_for = checkpoint_path(results, planned.key) if keeps else None
+    chance = random.Random(number)
+    for _ in range(2):
+        process = start(out, keeps=keeps, seconds=0.02)
+        until_kept(out, process, waits_for)
+        time.sleep(chance.uniform(0.0, 0.2))
+        process.send_signal(number)
+        assert process.wait(120) == (PREEMPTED if number == signal.SIGUSR2 else -number)
+        if number == signal.SIGUSR2:
+            assert read(out, Outcome).ending == "interrupted"
+    assert start(out, keeps=keeps, seconds=0.0).wait(300) == 0
+    outcome, expected = read(out, Outcome), read(alone, Outcome)
+    assert (outcome.ending, outcome.iterations, outcome.warnings) == ("done", ITERATIONS, ())
+    assert outcome.resumed_iterations > 0
+    assert outcome.student_sha256 == expected.student_sha256
+    assert outcome.scores == expected.scores
+    losses = [[(each.iteration, each.task_loss) for each in found.curve] for found in (outcome, expected)]
+    assert losses[0] == losses[1]
+
+
+def test_an_interrupted_start_is_no_answer_and_a_finished_one_is_the_last(
+    tmp_path: Path,
+):
+    """Asked before its first iteration: 85. Started again by its queue: done. Started once more: it is let be."""
+    planned = planned_in(tmp_path, iterations=2)
+    out = out_of(tmp_path, planned)
+    heartbeat = Heartbeat(out)
+    heartbeat.stop.asked = "SIGUSR2"
+    assert main(out.with_name("spec.json"), out, heartbeat) == PREEMPTED
+    assert read(out, Outcome).reason == "SIGUSR2: stopped at iteration 0; its checkpoint stands at iteration 0"
+    assert checkpoint_path(tmp_path, planned.key).exists()
+
+    out.unlink()  # as the door does
+    assert main(out.with_name("spec.json"), out, Heartbeat(out)) == 0
+    first = out.read_bytes()
+    assert read(out, Outcome).ending == "done"
+    assert main(out.with_name("spec.json"), out, Heartbeat(out)) == 0
+    assert out.read_bytes() == first
+
+
+def test_data_that_vanished_since_the_plan_is_named(tmp_path: Path):
+    """Before an iteration is spent, in the outcome's reason."""
+    files = layouts.folders(tmp_path / "data")
+    held = workload(data=layouts.folders_data(), classes=("road", "sky", "car"), image_size=None, label_size=None)
+    on = standing(tmp_path, held).model_copy(update={"data": str(files)})
+    planned = spec(resolved("kd"), on=on, budget="2 it", pace="iterations", iterations=2)
+    shutil.rmtree(files / "images" / "train")
+    run = Run(planned, tmp_path / "out.json", Heartbeat(tmp_path / "out.json"), tmp_path)
+    run.check_device = lambda: None  # type: ignore[method-assign]
+    outcome = run.carry_out()
+    assert (outcome.ending, outcome.iterations) == ("failed", 0)
+    assert outcome.reason is not None
+    assert "images/train" in outcome.reason
