@@ -29,7 +29,7 @@ test: lint ## lint, then all tests that need neither a browser nor a cluster nor
 
 # pytest ends with 5 where no test bears the marks. Three workers: many of these wait for a cluster or a page.
 test-all: test chromium slurm ## the same, then the tests that are slow, open the page in Chromium or use a Slurm
-	@$(PYTEST) -n 3 -m "browser or slow or slurm" || [ $$? -eq 5 ]
+	@$(PYTEST) -n 3 --dist loadgroup -m "browser or slow or slurm" || [ $$? -eq 5 ]
 
 chromium:
 	@command -v chromium > /dev/null || command -v chromium-browser > /dev/null || \

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -130,5 +131,8 @@ def test_a_sweep_that_is_killed_while_it_measures_is_measured_by_the_next(place:
 
 def measuring(sweep: int) -> int:
     """The process that measures a cost for the sweep, once it does."""
-    children = psutil.Process(sweep).children()
-    return next((child.pid for child in children if "profile" in child.cmdline()), 0)
+    for child in psutil.Process(sweep).children():
+        with suppress(psutil.Error):  # over between two looks
+            if "profile" in child.cmdline():
+                return child.pid
+    return 0

@@ -205,7 +205,7 @@ def test_a_mutated_value_is_one_or_a_line(tmp_path_factory, data: st.DataObject)
 
 
 @pytest.mark.slow
-@settings(max_examples=1000, deadline=None, derandomize=True, database=None)
+@settings(max_examples=300, deadline=None, derandomize=True, database=None)
 @given(data=st.data())
 def test_many_mutated_values_are_such_or_a_line(tmp_path_factory, data: st.DataObject):
     """The same, longer."""
