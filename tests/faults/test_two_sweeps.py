@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -161,17 +163,13 @@ def test_an_orphan_that_another_sweep_recorded_is_recorded_once(tmp_path: Path, 
 
 def test_a_sweep_nobody_asked_after_is_over(tmp_path: Path):
     """A zombie: its process has ended, and its parent, as in a container without an init, has not been told."""
-    child = os.fork() if len(psutil.Process().threads()) == 1 else None
-    if child is None:
-        pytest.skip("a process with threads does not fork")
-    if child == 0:
-        os._exit(0)
-    process = psutil.Process(child)
+    child = subprocess.Popen([sys.executable, "-S", "-c", ""])
+    process = psutil.Process(child.pid)
     while process.status() != psutil.STATUS_ZOMBIE:
         time.sleep(0.005)
-    claimed(tmp_path, LIVING.model_copy(update={"pid": child, "started": claims.started_after_boot(process)}))
+    claimed(tmp_path, LIVING.model_copy(update={"pid": child.pid, "started": claims.started_after_boot(process)}))
     records, _ = carry_out(tmp_path, done)
-    os.waitpid(child, 0)
+    child.wait()
     assert endings(records) == [("baseline", 1, "done"), ("kd", 1, "done")]
 
 
