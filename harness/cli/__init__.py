@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from typing import NoReturn
 
 import typer
 
@@ -52,12 +53,33 @@ def main() -> None:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
             signal.signal(number, stop)
     try:
-        app()
+        sys.exit(app(prog_name="bench", standalone_mode=False))
     except BadInput as error:
-        from harness.cli.console import plain
+        refuse(str(error))
+    except typer.TyperException as error:
+        refuse(misused(error))
+    except typer.Abort:
+        refuse("the input ended where an answer was expected")
 
-        print(plain(f"bench: {error}"), file=sys.stderr)
-        sys.exit(2)
+
+def refuse(complaint: str) -> NoReturn:
+    """Ends the command with what a person can mend; without a word where help has been printed instead."""
+    from harness.cli.console import plain
+
+    if complaint:
+        print(plain(f"bench: {complaint}"), file=sys.stderr)
+    sys.exit(2)
+
+
+def misused(error: typer.TyperException) -> str:
+    """A command that is none, or its options, in typer's words: what, where, and where it stands how it is meant."""
+    complaint = error.format_message().replace("Value error, ", "").replace("Input should be", "expected").rstrip(".")
+    if not complaint:
+        return ""
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "bench"
+    where = path.removeprefix("bench").strip()
+    return f"{where and where + ': '}{complaint[0].lower()}{complaint[1:]}: see `{path} --help`"
 
 
 def stop(*_: object) -> None:

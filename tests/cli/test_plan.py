@@ -81,5 +81,6 @@ def test_a_plan_needs_a_device(tmp_path: Path):
     """--devices 0 is bad input, and nothing is written."""
     answer = bench(tmp_path / "cache", "plan", "--methods", "kd", "--budget", "9s", "--devices", "0", cwd=tmp_path)
     assert answer.returncode == 2
-    assert "Invalid value for '--devices'" in answer.stderr
+    line = "plan: invalid value for '--devices': expected greater than or equal to 1: see `bench plan --help`"
+    assert answer.stderr == f"bench: {line}\n"
     assert list(tmp_path.iterdir()) == []
