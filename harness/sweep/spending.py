@@ -59,6 +59,8 @@ class _Spending:
     extras: Extras
     passed: list[PlannedRun] = field(default_factory=list)
     """Runs that another process was at."""
+    broken: set[str] = field(default_factory=set)
+    """Keys whose last record cannot be read."""
     errands: dict[str, Errand] = field(default_factory=dict)
 
     def carry_out(self) -> Sequence[Record]:
@@ -92,12 +94,18 @@ class _Spending:
         return written
 
     def is_due(self, key: str) -> bool:
-        """Whether a key is to be run; what is wrong with its last record is said."""
-        try:
-            return due(key, self.results, self.retry)
-        except BadInput as error:
-            self.watcher.say(f"{error}: the run is done again, as another attempt")
+        """Whether a key is to be run: no record, one that cannot be read (said once), or an ending that is repeated."""
+        attempt = layout.latest_attempts(self.results).get(key)
+        if attempt is None:
             return True
+        try:
+            ending = layout.read_record(self.results, key, attempt).outcome.ending
+        except BadInput as error:
+            if key not in self.broken:
+                self.broken.add(key)
+                self.watcher.say(f"{error}: the run is done again, as another attempt")
+            return True
+        return ending in REPEATED or (self.retry and ending in RETRIED)
 
     def start(self, run: PlannedRun, device: str) -> Job | None:
         """The run's job in a work folder of its own; None when somebody else is at it, or has done it meanwhile."""
@@ -120,11 +128,11 @@ class _Spending:
 
     def claim(self, key: str) -> int | None:
         """A new attempt; None where another sweep has done the run since this one began, or claimed it just before."""
-        if not due_or_broken(key, self.results, self.retry):
+        if not self.is_due(key):
             return None
         attempt = claims.claim(self.results, key)
         is_first = not claims.is_claimed_elsewhere(self.results, key, before=attempt)
-        if is_first and due_or_broken(key, self.results, self.retry):
+        if is_first and self.is_due(key):
             return attempt
         layout.remove_work_folder(self.results, f"{key}.{attempt}")
         return None
@@ -161,23 +169,6 @@ class _Spending:
             self.watcher.say(f"{finished.job.name}: another process is at it")
             layout.remove_work_folder(self.results, folder.name)
         return []
-
-
-def due(key: str, results: Path, retry: bool) -> bool:
-    """Whether a key is to be run: it has no record, or its last ending is one that is tried again."""
-    attempt = layout.latest_attempts(results).get(key)
-    if attempt is None:
-        return True
-    ending = layout.read_record(results, key, attempt).outcome.ending
-    return ending in REPEATED or (retry and ending in RETRIED)
-
-
-def due_or_broken(key: str, results: Path, retry: bool) -> bool:
-    """The same; a run whose last record cannot be read is due."""
-    try:
-        return due(key, results, retry)
-    except BadInput:
-        return True
 
 
 def make_spec(

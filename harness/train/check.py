@@ -8,7 +8,7 @@ import torch
 from harness.contract.check import check
 from harness.contract.scene import BATCH
 from harness.ledger.descriptor import resolve_method
-from harness.ledger.files import read, write
+from harness.ledger.files import read
 from harness.ledger.spec import CheckSpec
 from harness.train.heartbeat import Heartbeat
 
@@ -21,5 +21,5 @@ def main(spec_path: Path, out: Path, heartbeat: Heartbeat) -> int:
     # A person waits: as many threads as there are cores, but no more than these small networks can use.
     torch.set_num_threads(min(MOST_THREADS, os.cpu_count() or 1))
     heartbeat.enter("checking")
-    write(out, check(resolve_method(Path(spec.descriptor), spec.dataset, BATCH)))
+    heartbeat.answer(check(resolve_method(Path(spec.descriptor), spec.dataset, BATCH)))
     return 0

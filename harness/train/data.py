@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from harness.ledger.files import read, write
+from harness.ledger.files import read
 from harness.ledger.spec import DataSpec
 from harness.segmentation.data import check
 from harness.train.heartbeat import Heartbeat
@@ -18,5 +18,5 @@ def main(spec_path: Path, out: Path, heartbeat: Heartbeat) -> int:
             heartbeat.enter(what, total)
         heartbeat.tell(done)
 
-    write(out, check(spec.workload, Path(spec.data) if spec.data else None, tell, spec.is_thorough))
+    heartbeat.answer(check(spec.workload, Path(spec.data) if spec.data else None, tell, spec.is_thorough))
     return 0

@@ -6,7 +6,7 @@ import torch
 
 from harness.ledger.counts import scores_of
 from harness.ledger.errors import BadInput
-from harness.ledger.files import read, write
+from harness.ledger.files import read
 from harness.ledger.findings import Evaluation
 from harness.ledger.networks import untrained
 from harness.ledger.spec import EvaluateSpec
@@ -39,7 +39,7 @@ def main(spec_path: Path, out: Path, heartbeat: Heartbeat) -> int:
     split = load(workload, Path(spec.data) if spec.data else None, spec.split)
     heartbeat.enter("evaluation", len(split.images))
     counts = evaluate(student, split, workload, device, EVALUATION_BATCH, heartbeat.tell)
-    write(out, Evaluation(scores=scores_of(counts)))
+    heartbeat.answer(Evaluation(scores=scores_of(counts)))
     return 0
 
 

@@ -7,7 +7,7 @@ import torch
 
 from harness.ledger.datasets import StreetsData
 from harness.ledger.errors import BadInput
-from harness.ledger.files import read, write
+from harness.ledger.files import read
 from harness.ledger.findings import Looked, WorkloadReport
 from harness.ledger.networks import LightNetwork, Network, is_pretrained, untrained
 from harness.ledger.spec import WorkloadSpec
@@ -28,7 +28,7 @@ def main(spec_path: Path, out: Path, heartbeat: Heartbeat) -> int:
     spec = read(spec_path, WorkloadSpec)
     heartbeat.enter("building")
     data = Path(spec.data) if spec.data else None
-    write(out, WorkloadReport(looked=(*networks(spec.workload), *data_set(spec.workload, data))))
+    heartbeat.answer(WorkloadReport(looked=(*networks(spec.workload), *data_set(spec.workload, data))))
     return 0
 
 
