@@ -19,12 +19,13 @@ from harness.ledger.results import checkpoint_path, work_folder
 from harness.ledger.spec import RunSpec
 from harness.ledger.status import PREEMPTED, Status, status_path
 from harness.train.heartbeat import Heartbeat
-from harness.train.run import Run, main
+from harness.train.run import main
 from tests import layouts
-from tests.factories import spec, workload
+from tests.factories import spec
 from tests.train.tiny import resolved, roomy, standing
 
 ITERATIONS = 120
+CLASSES = ("road", "sky", "car")
 
 DOOR = """
 import sys
@@ -44,9 +45,14 @@ door.leave(door.main(sys.argv[1:]))
 """As `-m harness.train`, but with a quick heartbeat, slow iterations, and perhaps a checkpoint at every pause."""
 
 
-def planned_in(folder: Path, iterations: int = ITERATIONS) -> RunSpec:
-    """A run of kd, planned for this machine."""
-    on = standing(folder, roomy(folder, 64)).model_copy(update={"device_class": device_class("cpu", 1, "float32")})
+def planned_in(folder: Path, iterations: int = ITERATIONS, files: Path | None = None) -> RunSpec:
+    """A run of kd, planned for this machine; on drawn scenes, or on those files."""
+    held = roomy(folder, 64)
+    if files is not None:
+        of_files = {"data": layouts.folders_data(), "classes": CLASSES, "image_size": None, "label_size": None}
+        held = held.model_copy(update=of_files)
+    here = {"device_class": device_class("cpu", 1, "float32"), "data": None if files is None else str(files)}
+    on = standing(folder, held).model_copy(update=here)
     budget = f"{iterations} it"
     planned = spec(resolved("kd"), on=on, budget=budget, pace="iterations", iterations=iterations)
     return planned.model_copy(update={"students": str(folder / "students")})
@@ -143,13 +149,58 @@ def test_an_interrupted_start_is_no_answer_and_a_finished_one_is_the_last(
 def test_data_that_vanished_since_the_plan_is_named(tmp_path: Path):
     """Before an iteration is spent, in the outcome's reason."""
     files = layouts.folders(tmp_path / "data")
-    held = workload(data=layouts.folders_data(), classes=("road", "sky", "car"), image_size=None, label_size=None)
-    on = standing(tmp_path, held).model_copy(update={"data": str(files)})
-    planned = spec(resolved("kd"), on=on, budget="2 it", pace="iterations", iterations=2)
+    out = out_of(tmp_path, planned_in(tmp_path, 2, files))
     shutil.rmtree(files / "images" / "train")
-    run = Run(planned, tmp_path / "out.json", Heartbeat(tmp_path / "out.json"), tmp_path)
-    run.check_device = lambda: None  # type: ignore[method-assign]
-    outcome = run.carry_out()
+    assert main(out.with_name("spec.json"), out, Heartbeat(out)) == 0
+    outcome = read(out, Outcome)
     assert (outcome.ending, outcome.iterations) == ("failed", 0)
     assert outcome.reason is not None
     assert "images/train" in outcome.reason
+
+
+def train_on_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> "tuple[Path, Path, subprocess.Popen[bytes]]":
+    """OUT of a run on files, the files, and its process, which is at its iterations; what is decoded is in `cache`."""
+    monkeypatch.setenv("SEGKD_CACHE", str(folder / "cache"))
+    files = layouts.folders(folder / "data")
+    out = out_of(folder, planned_in(folder, files=files))
+    process = start(out, keeps=True, seconds=0.02)
+    until_kept(out, process, checkpoint_path(folder, read(out.with_name("spec.json"), RunSpec).key))
+    return out, files, process
+
+
+def goes_on(out: Path) -> bool:
+    """Whether another start ends the run, from what the first one left."""
+    out.unlink(missing_ok=True)
+    started = start(out, keeps=True, seconds=0.0).wait(120)
+    outcome = read(out, Outcome)
+    assert (started, outcome.ending, outcome.reason, outcome.iterations) == (0, "done", None, ITERATIONS)
+    return outcome.resumed_iterations > 0
+
+
+@pytest.mark.slow
+def test_data_that_vanish_in_mid_run_are_missed_where_they_are_read_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """It trains to the end with what is mapped; scored it cannot be. When they are back only that is left to do."""
+    out, files, process = train_on_files(tmp_path, monkeypatch)
+    shutil.move(tmp_path / "cache", tmp_path / "no cache")
+    shutil.move(files, tmp_path / "elsewhere")
+    assert process.wait(120) == 0
+    outcome = read(out, Outcome)
+    assert (outcome.ending, outcome.iterations) == ("failed", ITERATIONS)
+    assert outcome.reason is not None
+    assert str(files) in outcome.reason
+    shutil.move(tmp_path / "elsewhere", files)
+    assert goes_on(out)
+
+
+@pytest.mark.slow
+def test_data_that_are_cut_short_in_mid_run_end_the_process_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """What is mapped and there no more is a bus error; decoded anew, the run goes on from its checkpoint."""
+    out, _, process = train_on_files(tmp_path, monkeypatch)
+    for decoded in (tmp_path / "cache").rglob("*.bin"):
+        os.truncate(decoded, 0)
+    assert process.wait(120) == -signal.SIGBUS
+    assert goes_on(out)
