@@ -4,10 +4,10 @@ PYTHON = .venv/bin/python
 BENCH = .venv/bin/bench
 DEMO = baseline,kd,featmse,featl2norm,fitnet,at,cwd,dist
 # A thread each: two workers with two threads each get in each other's way on two cores.
-PYTEST = OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2
+PYTEST = OMP_NUM_THREADS=1 $(PYTHON) -m pytest --dist loadgroup -n
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 setup: ## make .venv and install the project with all that its tests need
 	@python3 bootstrap.py
@@ -25,11 +25,14 @@ lint: setup ## ruff, its formatter and mypy
 	@$(PYTHON) -m mypy --no-error-summary
 
 test: lint ## lint, then all tests that need neither a browser nor a cluster nor patience
-	@$(PYTEST) -m "not browser and not slow and not slurm"
+	@$(PYTEST) 2 -m "not browser and not slow and not slurm and not thorough"
 
-# pytest ends with 5 where no test bears the marks. Three workers: many of these wait for a cluster or a page.
+# pytest ends with 5 where no test bears the marks. Five workers: many of these wait for a cluster or a page.
 test-all: test chromium slurm ## the same, then the tests that are slow, open the page in Chromium or use a Slurm
-	@$(PYTEST) -n 3 --dist loadgroup -m "browser or slow or slurm" || [ $$? -eq 5 ]
+	@$(PYTEST) 5 -m "browser or slow or slurm" || [ $$? -eq 5 ]
+
+test-thorough: setup ## more of the same: variants of methods against the contract, longer fuzzing
+	@$(PYTEST) 2 -m thorough
 
 chromium:
 	@command -v chromium > /dev/null || command -v chromium-browser > /dev/null || \
@@ -55,4 +58,4 @@ clean: ## remove caches and the demo's output; .venv and results stay
 	@rm -rf demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	@find harness methods tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup demo lint test test-all chromium slurm speed clean
+.PHONY: help setup demo lint test test-all test-thorough chromium slurm speed clean

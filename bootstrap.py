@@ -18,6 +18,7 @@ VENV = os.path.join(ROOT, ".venv")
 PYTHON = os.path.join(VENV, "bin", "python")
 STAMP = os.path.join(VENV, ".set-up")
 UNFINISHED = "unfinished"
+INSTALL = ("install", "--quiet", "--disable-pip-version-check", "--no-compile")
 NO_PYTHON = (
     "bootstrap: this is Python {}.{} and there is no Python 3.11, 3.12 or 3.13 on PATH: install one "
     "(Debian, Ubuntu: apt install python3 python3-venv; macOS: brew install python@3.13), or uv, which brings its own"
@@ -60,6 +61,8 @@ def set_up() -> None:
     write(STAMP, UNFINISHED)
     say("installing segkd-bench and what it needs (torch alone is gigabytes on Linux: minutes, the first time) …")
     run([*installer(uv, python), "-c", "constraints.txt", "-e", ".[test]"])
+    if not uv:
+        compile_bytecode()
     write(STAMP, stamp())
     say("done")
 
@@ -84,10 +87,16 @@ def installer(uv: str, python: str) -> list:
         # Uncompiled, every start of a fresh environment would compile torch again wherever bytecode is not written.
         return [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", PYTHON]
     if has(PYTHON, "pip"):
-        return [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        return [PYTHON, "-m", "pip", *INSTALL]
     if has(python, "pip"):
-        return [python, "-m", "pip", "--python", PYTHON, "install", "--quiet", "--disable-pip-version-check"]
+        return [python, "-m", "pip", "--python", PYTHON, *INSTALL]
     raise Stopped(NO_INSTALLER.format(python))
+
+
+def compile_bytecode() -> None:
+    """What pip does on one core: over a minute for torch. Templates and tests of other Pythons do not compile."""
+    command = [PYTHON, "-m", "compileall", "-q", "-j", "0", os.path.join(VENV, "lib")]
+    subprocess.call(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def is_sound() -> bool:

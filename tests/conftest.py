@@ -15,8 +15,8 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests on a cluster mostly wait: one worker has them all, from the start, and the others the processor."""
+    """Tests on a cluster mostly wait: they begin, on two workers, and the others have the processor."""
     for item in items:
-        if item.get_closest_marker("slurm"):
+        if item.get_closest_marker("slurm") and not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group("slurm"))
     items.sort(key=lambda item: item.get_closest_marker("slurm") is None)

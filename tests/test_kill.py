@@ -22,11 +22,23 @@ from tests.story import bench, environment, tiny
 FLAGS = ("run", "--workload", "tiny.yaml", "--budget", "6s", "--seeds", "1", "--profile-time", "0.1s")
 
 
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("kill")]  # one teacher for all
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache that holds the workload's teacher."""
+    folder = tmp_path_factory.mktemp("kill")
+    tiny(folder)
+    assert bench(folder / "cache", "teacher", "--workload", "tiny.yaml", cwd=folder).returncode == 0
+    return folder / "cache"
+
+
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
+def place(tmp_path: Path, taught: Path) -> Path:
     """A folder with a workload and its teacher."""
     tiny(tmp_path)
-    assert bench(tmp_path / "cache", "teacher", "--workload", "tiny.yaml", cwd=tmp_path).returncode == 0
+    (tmp_path / "cache").symlink_to(taught)
     return tmp_path
 
 
@@ -76,7 +88,6 @@ def endings(place: Path) -> list[tuple[str, int, str]]:
     return [(record.spec.method.name, record.spec.attempt, record.outcome.ending) for record in records]
 
 
-@pytest.mark.slow
 def test_kills_leave_records_and_no_orphans_and_the_same_command_goes_on(place: Path):
     """A run killed: failed, the other done, exit 3. A sweep killed: no orphan. The same command: all done."""
     sweep = start(place, "baseline", "kd")
@@ -99,7 +110,6 @@ def test_kills_leave_records_and_no_orphans_and_the_same_command_goes_on(place: 
     assert endings(place) == [("baseline", 1, "done"), ("kd", 1, "failed"), ("kd", 2, "interrupted"), ("kd", 3, "done")]
 
 
-@pytest.mark.slow
 def test_an_interrupt_is_said_and_recorded(place: Path):
     """Ctrl-C: exit 130, the run's record says interrupted, no process stays."""
     sweep = start(place, "kd")
@@ -115,7 +125,6 @@ def test_an_interrupt_is_said_and_recorded(place: Path):
     assert not psutil.pid_exists(engine)
 
 
-@pytest.mark.slow
 def test_a_sweep_that_is_killed_while_it_measures_is_measured_by_the_next(place: Path):
     """SIGKILL while kd is priced: no orphan, no half a cost, and the same command does all of it."""
     sweep = start(place, "kd")

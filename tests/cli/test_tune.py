@@ -11,6 +11,8 @@ from harness.ledger.results import record_names
 from harness.score import load
 from tests.story import bench, tiny
 
+pytestmark = pytest.mark.xdist_group("tune")  # one place for all
+
 TUNE = ("tune", "kd", "--workload", "tiny.yaml", "--budget", "5 it")
 
 

@@ -57,7 +57,7 @@ def broken(report: CheckReport) -> dict[str, str]:
 
 VARIANTS = sorted(set(shipped_methods()) - set(all_methods()))
 """Other forms of methods, of the same losses."""
-EVERY = [*all_methods(), *(pytest.param(name, marks=pytest.mark.slow) for name in VARIANTS)]
+EVERY = [*all_methods(), *(pytest.param(name, marks=pytest.mark.thorough) for name in VARIANTS)]
 
 
 @pytest.mark.parametrize("name", EVERY)

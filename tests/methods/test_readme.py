@@ -51,7 +51,7 @@ def test_the_commands_are_those_of_ten_minutes():
     assert any(command.startswith("bench run --methods baseline,kd,mine.yaml") for command in COMMANDS)
 
 
-@pytest.mark.slow  # each command has tests of its own
+@pytest.mark.thorough  # each command has tests of its own
 def test_every_command_that_takes_seconds_runs(tmp_path: Path):
     """From an empty folder, in the order in which they stand."""
     carry_out([command for command in COMMANDS if not command.startswith(SLOW)], tmp_path)

@@ -80,7 +80,7 @@ def test_a_header_that_claims_a_billion_pixels_is_a_line(size: tuple[int, int], 
             assert told.endswith(": over 64 million pixels")
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", [b"zTXt", b"iTXt", b"iCCP"])
 def test_text_that_unpacks_to_much_is_not_unpacked(tmp_path: Path, kind: bytes):
     """A name, a way of packing, and 128 MiB of zeros in a little over a hundred kilobytes."""
@@ -119,7 +119,7 @@ def test_a_mutated_picture_is_one_or_a_line(image: bytes, cuts, of):
     is_told_or_decoded(image, cuts, of)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @settings(max_examples=500, deadline=None, derandomize=True, database=None)
 @given(image=IMAGES, cuts=CUTS, of=st.sampled_from([FIXED, FREE]))
 def test_many_mutated_pictures_are_such_or_a_line(image: bytes, cuts, of):

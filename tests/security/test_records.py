@@ -69,7 +69,7 @@ except BadInput as error:
     ("points", "complaint"),
     [
         (1_000_000, "found more than 524,288 values: expected Record"),
-        pytest.param(30_000, "found 150,000 faults: expected Record", marks=pytest.mark.slow),
+        pytest.param(30_000, "found 150,000 faults: expected Record", marks=pytest.mark.thorough),
     ],
 )
 def test_a_record_of_very_many_faults_takes_little_memory(tmp_path: Path, points: int, complaint: str):
@@ -204,7 +204,7 @@ def test_a_mutated_value_is_one_or_a_line(tmp_path_factory, data: st.DataObject)
     is_told_or_read(tmp_path_factory.getbasetemp() / "any.json", data)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @settings(max_examples=300, deadline=None, derandomize=True, database=None)
 @given(data=st.data())
 def test_many_mutated_values_are_such_or_a_line(tmp_path_factory, data: st.DataObject):

@@ -38,7 +38,7 @@ def said(folder: Path, *command: str, cache: Path | None = None) -> subprocess.C
     "program",
     [
         [sys.executable, "-m", "harness"],
-        pytest.param([str(Path(sys.executable).with_name("bench"))], marks=pytest.mark.slow),
+        pytest.param([str(Path(sys.executable).with_name("bench"))], marks=pytest.mark.thorough),
     ],
 )
 def test_a_folder_of_hostile_modules_and_methods_changes_nothing(folder: Path, tmp_path_factory, program: list[str]):
@@ -72,7 +72,7 @@ def test_the_engine_runs_nothing_of_the_folder(folder: Path, monkeypatch: pytest
     assert not (folder / "ran").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_run_takes_nothing_of_the_folder(folder: Path, tmp_path_factory):
     """Data, teacher, costs and the run itself, each an engine of its own; torch and all its modules are the real."""
     apart = tmp_path_factory.mktemp("apart")
@@ -87,7 +87,7 @@ def test_a_run_takes_nothing_of_the_folder(folder: Path, tmp_path_factory):
     assert not (folder / "ran").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_report_runs_nothing_of_the_folder_and_looks_the_same(folder: Path, tmp_path_factory):
     """Nor do the processes that draw; a `matplotlibrc` lies there too, which matplotlib reads before a user's own."""
     apart = tmp_path_factory.mktemp("apart")

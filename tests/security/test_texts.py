@@ -108,7 +108,7 @@ def test_a_mutated_workload_is_a_workload_or_one_line(tmp_path_factory, text: st
     is_told_or_read(tmp_path_factory.getbasetemp() / "any.yaml", mutated(text, cuts))
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @settings(max_examples=60, deadline=None, derandomize=True, database=None)
 @given(text=st.sampled_from(SHIPPED_TEXTS), cuts=CUTS)
 def test_many_mutated_workloads_are_workloads_or_one_line(tmp_path_factory, text: str, cuts):

@@ -8,7 +8,7 @@ import pytest
 from tests.slurm.cluster import Cluster
 from tests.story import bench, tiny
 
-pytestmark = pytest.mark.slurm
+pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group("sweeps on slurm")]  # a cluster for both
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "cluster.md"
 

@@ -20,7 +20,7 @@ from harness.ledger.status import Status
 from tests.slurm.cluster import Cluster
 from tests.story import bench, environment, tiny
 
-pytestmark = pytest.mark.slurm
+pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group("sweeps on slurm")]  # a cluster for both
 
 PLAN = ("--workload", "tiny.yaml", "--budget", "400 it", "--pace", "iterations", "--profile-time", "0.1s", "--yes")
 CLUSTER = ("--executor", "slurm", "--slurm", "partition=bench,gres=gpu:1,time=10,limit=4", "--device", "cpu")

@@ -82,7 +82,7 @@ def test_adamw_takes_the_workloads_numbers():
 
 
 @pytest.mark.filterwarnings("default")  # the compiler's own, about what it looks at
-@pytest.mark.parametrize("method", [pytest.param("kd", marks=pytest.mark.slow), "baseline"])
+@pytest.mark.parametrize("method", [pytest.param("kd", marks=pytest.mark.thorough), "baseline"])
 def test_compiled_stages_do_what_the_plain_ones_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str):
     """The same first student, the same FLOPs, the same losses to rounding; a warm-up leaves nothing behind.
 
