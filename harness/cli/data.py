@@ -34,7 +34,7 @@ def check(
     with Terminal() as terminal:
         report = inspect_data(read, data_folder(read, data), options.local("cpu"), terminal, is_thorough=True)
     if as_json:
-        typer.echo(report.model_dump_json(indent=1))
+        typer.echo(report.model_dump_json(indent=1, ensure_ascii=True))
     else:
         rows = [(split.name, str(split.images), str(split.labels), str(split.expected)) for split in report.splits]
         show_table("Files", ("split", "images", "labels", "expected"), rows)

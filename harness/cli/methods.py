@@ -115,7 +115,7 @@ def check(
         report = call("checking", "check", spec, CheckReport, "cpu", 1, options.local("cpu"), terminal)
     broken = [result for result in report.results if not result.passed]
     if as_json:
-        typer.echo(report.model_dump_json(indent=1))
+        typer.echo(report.model_dump_json(indent=1, ensure_ascii=True))
     else:
         here = f"{Path.cwd()}/"
         rows = [(each.name, "ok" if each.passed else "BROKEN", each.found.replace(here, "")) for each in report.results]
@@ -149,7 +149,7 @@ def verify(
     with Terminal() as terminal:
         report = call("verifying", "verify", spec, VerifyReport, "cpu", 1, options.local("cpu"), terminal)
     if as_json:
-        typer.echo(report.model_dump_json(indent=1))
+        typer.echo(report.model_dump_json(indent=1, ensure_ascii=True))
     else:
         rows = [
             (

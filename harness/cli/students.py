@@ -35,7 +35,7 @@ def evaluate(
     with Terminal() as terminal:
         rescored = rescore(found, data, options.slots(device)[0], executor, terminal)
     if as_json:
-        typer.echo(rescored.model_dump_json(indent=1))
+        typer.echo(rescored.model_dump_json(indent=1, ensure_ascii=True))
     else:
         show(rescored)
 

@@ -8,6 +8,7 @@ import socket
 import tempfile
 import threading
 import time
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,7 +19,7 @@ from filelock import FileLock, Timeout
 from pydantic import PositiveInt
 
 from harness.ledger.errors import BadInput
-from harness.ledger.files import FileName, Value, read, write
+from harness.ledger.files import FileName, Value, read, sha256, write
 from harness.ledger.results import (
     GONE,
     latest_attempts,
@@ -41,13 +42,14 @@ TORN_SECONDS = 5.0
 
 BEAT_SECONDS = 5.0
 SILENT_SECONDS = 60.0
-"""A sweep of another host that has not been heard of for so long is dead."""
+"""A sweep of another system that has not been heard of for so long is dead."""
 
 
 class Owner(Value):
     """The sweep that claimed an attempt."""
 
-    host: FileName
+    system: FileName
+    """Where the pid means this process and no other."""
     pid: PositiveInt
     started: float
     """Seconds after the system's start: a clock's step does not move them."""
@@ -55,7 +57,18 @@ class Owner(Value):
 
 def this_process() -> Owner:
     """What this process signs with."""
-    return Owner(host=socket.gethostname(), pid=os.getpid(), started=started_after_boot(psutil.Process()))
+    return Owner(system=this_system(), pid=os.getpid(), started=started_after_boot(psutil.Process()))
+
+
+@cache
+def this_system() -> str:
+    """The host, this start of it, and the container: hosts may share a name, and a container's pids are its own."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        pids = os.stat("/proc/self/ns/pid").st_ino
+    except OSError:  # not Linux
+        return socket.gethostname()
+    return f"{socket.gethostname()}.{sha256(f'{boot} {pids}')[:8]}"
 
 
 def started_after_boot(process: psutil.Process) -> float:
@@ -65,7 +78,7 @@ def started_after_boot(process: psutil.Process) -> float:
 
 def claim(results: Path, key: str) -> int:
     """A new attempt at a run, by a folder that is signed before it has its name: of two sweeps only one can."""
-    signed = results / "work" / f"{UNSIGNED}{uuid4().hex}-{socket.gethostname()}-{os.getpid()}"
+    signed = results / "work" / f"{UNSIGNED}{uuid4().hex}-{this_system()}-{os.getpid()}"
     signed.mkdir(parents=True)
     try:
         write(signed / OWNER, this_process())
@@ -124,7 +137,7 @@ def is_mine(folder: Path) -> bool:
         owner = read(folder / OWNER, Owner)
     except BadInput:
         return folder.is_dir()  # torn: whoever takes over signs anew
-    return (owner.host, owner.pid) == (socket.gethostname(), os.getpid())
+    return (owner.system, owner.pid) == (this_system(), os.getpid())
 
 
 def owner_is_gone(folder: Path) -> bool:
@@ -133,7 +146,7 @@ def owner_is_gone(folder: Path) -> bool:
         owner = read(folder / OWNER, Owner)
     except BadInput:
         return not folder.exists() or time.time() - folder.stat().st_mtime > TORN_SECONDS
-    if owner.host != socket.gethostname():
+    if owner.system != this_system():
         return _is_silent(_beat_path(folder.parent, owner))
     if owner.pid == os.getpid():
         return True
@@ -160,13 +173,13 @@ def tidy(results: Path) -> None:
 
 
 def _has_died(named: str) -> bool:
-    """Whether HOST-PID was a process of this host."""
-    host, _, pid = named.rpartition("-")
-    return host == socket.gethostname() and pid.isdigit() and not psutil.pid_exists(int(pid))
+    """Whether SYSTEM-PID was a process of this system."""
+    system, _, pid = named.rpartition("-")
+    return system == this_system() and pid.isdigit() and not psutil.pid_exists(int(pid))
 
 
 class Beating:
-    """Inside, sweeps on other hosts see that this one lives: a file's date, which the file server sets."""
+    """Inside, sweeps on other systems see that this one lives: a file's date, which the file server sets."""
 
     def __init__(self, results: Path) -> None:
         self._path = _beat_path(results / "work", this_process())
@@ -198,7 +211,7 @@ class Beating:
 
 
 def _beat_path(work: Path, owner: Owner) -> Path:
-    return work / f"{owner.host}-{owner.pid}.sweep"
+    return work / f"{owner.system}-{owner.pid}.sweep"
 
 
 def _is_silent(beat: Path) -> bool:

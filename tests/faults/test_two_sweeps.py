@@ -71,9 +71,9 @@ def text_of(path: Path) -> str:
 
 
 PARENT = psutil.Process(os.getppid())
-LIVING = claims.Owner(host=claims.this_process().host, pid=PARENT.pid, started=claims.started_after_boot(PARENT))
+LIVING = claims.Owner(system=claims.this_system(), pid=PARENT.pid, started=claims.started_after_boot(PARENT))
 DEAD = LIVING.model_copy(update={"started": LIVING.started - 100})
-ELSEWHERE = LIVING.model_copy(update={"host": "another-host"})
+ELSEWHERE = LIVING.model_copy(update={"system": "another-host"})
 
 
 def endings(records: list[Record]) -> list[tuple[str, int, str]]:

@@ -1,7 +1,9 @@
 """Who is at an attempt, seen from this host and from others."""
 
 import os
-import socket
+import shutil
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -14,8 +16,8 @@ from harness.ledger.files import read, write
 from harness.ledger.results import lock_path, record_path, work_folder
 
 KEY = "streets-kd-s0-abc"
-GONE = claims.Owner(host=socket.gethostname(), pid=2**22 + 1, started=0.0)
-ELSEWHERE = claims.Owner(host="another-host", pid=os.getpid(), started=0.0)
+GONE = claims.Owner(system=claims.this_system(), pid=2**22 + 1, started=0.0)
+ELSEWHERE = claims.Owner(system="another-host", pid=os.getpid(), started=0.0)
 
 
 def owned_by(results: Path, owner: claims.Owner, key: str = KEY) -> Path:
@@ -27,7 +29,7 @@ def owned_by(results: Path, owner: claims.Owner, key: str = KEY) -> Path:
 
 def beat(results: Path, owner: claims.Owner, seconds_ago: float) -> None:
     """The file of a sweep that was last heard of so long ago."""
-    path = results / "work" / f"{owner.host}-{owner.pid}.sweep"
+    path = results / "work" / f"{owner.system}-{owner.pid}.sweep"
     path.write_text("")
     os.utime(path, (time.time() - seconds_ago,) * 2)
 
@@ -65,7 +67,7 @@ def test_what_a_living_process_claimed_is_not(tmp_path: Path):
 
     parent = psutil.Process(os.getppid())
     started = claims.started_after_boot(parent)
-    owned_by(tmp_path, claims.Owner(host=socket.gethostname(), pid=parent.pid, started=started))
+    owned_by(tmp_path, claims.Owner(system=claims.this_system(), pid=parent.pid, started=started))
     assert not claims.take_over(tmp_path, f"{KEY}.1")
     assert claims.is_claimed_elsewhere(tmp_path, KEY)
 
@@ -89,6 +91,32 @@ def test_a_sweep_of_another_host_that_left_no_beat_is_gone(tmp_path: Path):
     """It ended in order, or was of a version that did not beat."""
     owned_by(tmp_path, ELSEWHERE)
     assert claims.take_over(tmp_path, f"{KEY}.1")
+
+
+@pytest.mark.parametrize(("seconds_ago", "gone"), [(0.0, False), (70.0, True)])
+def test_a_container_of_the_same_name_is_another_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds_ago: float, gone: bool
+):
+    """Its pids are its own: that none such is seen here, or that it is this process's, says nothing."""
+    monkeypatch.setattr(claims, "this_system", lambda: "node1.aaaaaaaa")
+    folder = owned_by(tmp_path, claims.this_process())
+    beat(tmp_path, claims.this_process(), seconds_ago)
+    monkeypatch.setattr(claims, "this_system", lambda: "node1.bbbbbbbb")
+    assert not claims.is_mine(folder)
+    assert claims.is_claimed_elsewhere(tmp_path, KEY) is not gone
+    assert claims.take_over(tmp_path, f"{KEY}.1") is gone
+
+
+def test_a_container_has_a_system_of_its_own():
+    """One that shares the host's name, and all its files."""
+    said = [sys.executable, "-c", "from harness.ledger.claims import this_system; print(this_system())"]
+    apart = ["unshare", "--pid", "--fork"]
+    if not shutil.which("unshare") or subprocess.run([*apart, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no process may have pids of its own here")
+    here, there = (subprocess.check_output(command, text=True).strip() for command in (said, [*apart, *said]))
+    assert here == claims.this_system()
+    assert there != here
+    assert there.split(".")[:-1] == here.split(".")[:-1]
 
 
 def test_this_hosts_clock_does_not_decide_about_another_hosts_beat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -128,7 +156,7 @@ def test_an_attempt_that_is_recorded_is_nobodys_any_more(tmp_path: Path):
     import psutil
 
     parent = psutil.Process(os.getppid())
-    owner = claims.Owner(host=socket.gethostname(), pid=parent.pid, started=claims.started_after_boot(parent))
+    owner = claims.Owner(system=claims.this_system(), pid=parent.pid, started=claims.started_after_boot(parent))
     owned_by(tmp_path, owner)
     record = record_path(tmp_path, f"{KEY}.1")
     record.parent.mkdir(parents=True)

@@ -1,5 +1,6 @@
 """What a stranger's files come to through the commands as a person types them: a line, and exit code 2."""
 
+import json
 import os
 import struct
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli import main
+from harness.ledger import claims
 from harness.ledger.device import device_class
 from harness.ledger.endings import Ending
 from harness.ledger.files import write
@@ -271,11 +273,11 @@ def test_no_student_is_exported_from_elsewhere(tmp_path: Path, results: Path, be
 @pytest.mark.parametrize(
     "owner",
     [
-        '{"host": "../../elsewhere", "pid": 1, "started": 0}',
-        '{"host": "a\\u0000b", "pid": 1, "started": 0}',
-        '{"host": "HERE", "pid": -1, "started": 0}',
-        '{"host": "HERE", "pid": 99999999999999999999, "started": 0}',
-        '{"host": "HERE", "pid": 1, "started": 1e400}',
+        '{"system": "../../elsewhere", "pid": 1, "started": 0}',
+        '{"system": "a\\u0000b", "pid": 1, "started": 0}',
+        '{"system": "HERE", "pid": -1, "started": 0}',
+        '{"system": "HERE", "pid": 99999999999999999999, "started": 0}',
+        '{"system": "HERE", "pid": 1, "started": 1e400}',
         "[" * 100_000,
     ],
 )
@@ -283,7 +285,7 @@ def test_whoever_is_said_to_own_a_run_the_status_is_told(tmp_path: Path, bench: 
     """The file may be a stranger's, or torn."""
     folder = tmp_path / "results" / "work" / "kd.1"
     folder.mkdir(parents=True)
-    (folder / "owner.json").write_text(owner.replace("HERE", os.uname().nodename))
+    (folder / "owner.json").write_text(owner.replace("HERE", claims.this_system()))
     told = bench("status", "--results", tmp_path / "results")
     assert (told.code, told.error) == (0, "")
     assert told.out.splitlines()[-1] == f"{tmp_path}/results: 1 under way; 0 ended"
@@ -310,6 +312,8 @@ def test_a_hostile_data_set_is_told_in_lines(tmp_path: Path, bench: Bench):
         assert "problem: images/train/0.jpg: over 64 million pixels" in problems
         assert any(TOLD in line for line in problems)
         assert not any("val" in line for line in problems)
+    told = bench("data", "check", tmp_path / "mine.yaml", "--data", home, "--json")
+    assert any(TOLD in problem for problem in json.loads(told.out)["problems"])
 
 
 @pytest.mark.slow

@@ -215,7 +215,7 @@ def test_what_another_sweep_took_over_meanwhile_is_its_own(tmp_path: Path):
     """This one was asleep for longer than a minute: it records nothing of it, and goes on."""
 
     def ends_elsewhere(job: Job) -> Finished | None:
-        owner = claims.Owner(host="another-host", pid=1, started=1.0)
+        owner = claims.Owner(system="another-host", pid=1, started=1.0)
         write(job.out.parent / claims.OWNER, owner)
         return ends(job)
 
