@@ -93,6 +93,7 @@ def test_a_file_of_a_big_endian_machine_is_read():
             "no matrix of bytes",
         ),
     ],
+    ids=lambda value: value if isinstance(value, str) else "file",  # scipy writes the time into some
 )
 def test_what_is_no_file_of_sbd_is_refused(content, reason):
     with pytest.raises(ValueError, match=reason):
