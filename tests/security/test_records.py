@@ -170,7 +170,7 @@ WHOLE: tuple[Value, ...] = (
     AnchorFile(method="kd", method_digest="a", workload_digest="b", device_class=device_class(), seconds=0.1),
     Ticket(queue="slurm", id="12_3", batch="bench-1"),
     SeenEnding(exit_code=0, cpu_seconds=1.0, wall_seconds=1.0, host="node1"),
-    Owner(host="node1", pid=1, started=1.0),
+    Owner(system="node1", pid=1, started=1.0),
     Status(pid=1, phase="training", done=1, total=2, spent_seconds=1.0, budget_seconds=None, heartbeat=0.0),
 )  # fmt: skip
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["", "../x", "\u2028", "9" * 5000])
