@@ -76,11 +76,11 @@ def scores_of(counts: Counts) -> Scores:
     )
 
 
-def save(counts: Counts, path: Path) -> None:
+def save(counts: Counts, path: Path, *, durable: bool = False) -> None:
     """A compressed .npz of the three arrays, written atomically."""
     content = BytesIO()
     np.savez_compressed(content, intersections=counts.intersections, unions=counts.unions, labelled=counts.labelled)
-    write_bytes(path, content.getvalue())
+    write_bytes(path, content.getvalue(), durable=durable)
 
 
 class Member(NamedTuple):

@@ -6,6 +6,7 @@ import os
 import re
 import stat
 import tempfile
+from contextlib import suppress
 from io import BufferedReader
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -39,23 +40,41 @@ BYTES_A_VALUE = 32
 MOST_FAULTS = 1000
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Replaces `path` in one step: a reader sees the old file or the new one, never a half."""
+def write_bytes(path: Path, content: bytes, *, durable: bool = False) -> None:
+    """Replaces `path` in one step: a reader sees the old file or the new one, never a half.
+
+    What is durable outlives a node that dies right after: its name never stands for less than the whole content.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+    if durable:
+        _settle(path.parent)
 
 
-def write(path: Path, value: Value) -> None:
+def _settle(folder: Path) -> None:
+    """The names in a folder outlive its node; not every file system can do that, and the files are whole without."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def write(path: Path, value: Value, *, durable: bool = False) -> None:
     """Writes the value as indented JSON, atomically."""
-    write_bytes(path, value.model_dump_json(indent=1, by_alias=True).encode() + b"\n")
+    write_bytes(path, value.model_dump_json(indent=1, by_alias=True).encode() + b"\n", durable=durable)
 
 
 def opened(path: Path) -> BufferedReader:

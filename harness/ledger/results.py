@@ -130,7 +130,7 @@ def write_record(results: Path, record: Record) -> None:
         raise FileExistsError(f"{path} is written already, and records are never edited")
     for torn in path.parent.glob(f".{glob.escape(path.name)}.*"):  # by a sweep that was killed while it wrote
         torn.unlink(missing_ok=True)
-    write(path, record)
+    write(path, record, durable=True)  # the checkpoints go next
 
 
 def unfinished(results: Path) -> list[str]:

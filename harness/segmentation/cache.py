@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import psutil
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from pydantic import PositiveInt, ValidationError
@@ -29,7 +28,8 @@ from harness.ledger.device import cores
 from harness.ledger.errors import BadInput
 from harness.ledger.files import Value, read, sha256, sha256_of, write
 from harness.ledger.workload import Workload
-from harness.segmentation.decoding import Decoded, decode
+from harness.segmentation.decoding import Decoded, claimed_pixels, decode
+from harness.segmentation.room import Room, free_memory
 from harness.segmentation.sources import Fault, Listing, SourcePair
 
 FORMAT = 1
@@ -39,6 +39,11 @@ Tell = Callable[[int], None]
 
 LARGEST_INDEX = 2**29
 """Bytes: half a million images, each with pixels of twenty classes."""
+
+AHEAD_SHARE = 4
+"""Of the memory that is free, for pictures decoded before their turn; beyond it one waits for that."""
+BYTES_A_PIXEL = 16
+"""Of a picture while it is decoded, its label with it: Pillow's four twice, the arrays, and the label twice."""
 
 LOCK_SECONDS = 2.0
 """After so long it is told how far the process is that is decoding the same files."""
@@ -249,29 +254,55 @@ class _Found:
 
 
 def _decoded(folder: Folder, pairs: Sequence[SourcePair]) -> Iterator[_Found | Fault]:
-    """The pairs' pixels in order, decoded on all cores, no more of them at once than there is work for."""
-
-    def one(pair: SourcePair) -> _Found | Fault:
-        try:
-            image, label = pair.image.read(), pair.label.read()
-            found = decode(pair, image, label, folder.workload, resize_label=folder.is_trained_on)
-        except Fault as fault:
-            return fault
-        names = (source.name.encode(errors="surrogateescape") for source in (pair.image, pair.label))
-        return _Found(found, sha256(*names, sha256_of(image), sha256_of(label)))
-
-    workers = cores()
+    """The pairs' pixels in order, decoded on all cores, no more of them at once than there is work and room for."""
+    workers, room = cores(), Room(free_memory() // AHEAD_SHARE)
     with ThreadPoolExecutor(workers, "decode") as pool:  # the decoders leave the interpreter's lock
-        under_way: deque[Future[_Found | Fault]] = deque()
+        under_way: deque[tuple[SourcePair, Future[tuple[_Found | Fault | None, int]]]] = deque()
         try:
             for pair in pairs:
-                under_way.append(pool.submit(one, pair))
+                under_way.append((pair, pool.submit(_ahead, folder, pair, room)))
                 if len(under_way) > 2 * workers:
-                    yield under_way.popleft().result()
+                    yield from _turn(folder, *under_way.popleft(), room)
             while under_way:
-                yield under_way.popleft().result()
+                yield from _turn(folder, *under_way.popleft(), room)
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _turn(
+    folder: Folder, pair: SourcePair, ahead: Future[tuple[_Found | Fault | None, int]], room: Room
+) -> Iterator[_Found | Fault]:
+    """What was found ahead, or where there was no room for it is found now; afterwards its room is free."""
+    found, took = ahead.result()
+    yield found if found is not None else _at_last(folder, pair)
+    room.give(took)
+
+
+def _ahead(folder: Folder, pair: SourcePair, room: Room) -> tuple[_Found | Fault | None, int]:
+    """A pair's pixels and how much room they took; None where there was too little."""
+    try:
+        image, label = pair.image.read(), pair.label.read()
+    except Fault as fault:
+        return fault, 0
+    took = BYTES_A_PIXEL * claimed_pixels(image, label)
+    return (_found(folder, pair, image, label), took) if room.take(took) else (None, 0)
+
+
+def _at_last(folder: Folder, pair: SourcePair) -> _Found | Fault:
+    """A pair's pixels, whatever room they take: no other is kept or decoded that did not fit beside it."""
+    try:
+        return _found(folder, pair, pair.image.read(), pair.label.read())
+    except Fault as fault:
+        return fault
+
+
+def _found(folder: Folder, pair: SourcePair, image: bytes, label: bytes) -> _Found | Fault:
+    try:
+        found = decode(pair, image, label, folder.workload, resize_label=folder.is_trained_on)
+    except Fault as fault:
+        return fault
+    names = (source.name.encode(errors="surrogateescape") for source in (pair.image, pair.label))
+    return _Found(found, sha256(*names, sha256_of(image), sha256_of(label)))
 
 
 def _append(found: _Found, images: BinaryIO, labels: BinaryIO, partial: BinaryIO) -> Entry:
@@ -313,7 +344,7 @@ class Pictures:
 
     def read_ahead(self) -> None:
         """The whole file is in memory afterwards, where there is room for it, so that no run waits for a disk."""
-        if len(self._bytes) < psutil.virtual_memory().available:
+        if len(self._bytes) < free_memory():
             self._bytes[:: mmap.PAGESIZE].max(initial=0)
 
 

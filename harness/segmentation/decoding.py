@@ -1,6 +1,6 @@
 """An image and its label, from a stranger's bytes to arrays, or to the one line that says what is wrong with them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import islice
@@ -23,6 +23,8 @@ COLOURS = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr")
 """Modes of eight bits; of deeper ones Pillow's RGB would cut all but the darkest values off."""
 UNKNOWN = -1
 SHOWN_VALUES = 5
+BLOCK = 2**20
+"""Pixels of a label map at a time: numpy counts and looks up with eight bytes for each."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +68,27 @@ def decode(pair: SourcePair, image: bytes, label: bytes, workload: Workload, *, 
         raise Fault(f"{shown(pair.label.name)}: {_size(values.shape)}, its image is {_size(size_of(picture))}")
     table = class_table(workload)
     pixels = _pixels(pair.label, values, table)
-    classes: Bytes = table.astype(np.uint8)[values]
+    classes = _classes(values, table)
     size = workload.image_size or size_of(picture)
     if resize_label and classes.shape != size:
         classes = _resized(Image.fromarray(classes), size, Image.Resampling.NEAREST)
     # Bilinear in Pillow looks at every pixel that it merges: it is antialiased.
     colours = _resized(picture.convert("RGB"), size, Image.Resampling.BILINEAR)
     return Decoded(colours, classes, pixels)
+
+
+def claimed_pixels(image: bytes, label: bytes) -> int:
+    """Of the larger of the two, by their headers; 0 where they tell of none."""
+    return max(_claimed(image), _claimed(label))
+
+
+def _claimed(content: bytes) -> int:
+    try:
+        kind = next(kind for kind in (PNG, JPEG) if content.startswith(kind.magic))
+        image = kind.opener(BytesIO(content))
+    except Exception:  # decode tells of it
+        return 0
+    return min(image.width * image.height, PIXELS)
 
 
 # Label values
@@ -92,13 +108,29 @@ def class_table(workload: Workload) -> NDArray[np.int16]:
 
 def _pixels(source: Source, values: Bytes, table: NDArray[np.int16]) -> NDArray[np.int64]:
     """The pixels of each class; Fault where a value is unknown."""
-    found = np.bincount(values.reshape(-1), minlength=256)
+    found = np.zeros(256, np.int64)
+    for block in _blocks(values):
+        found += np.bincount(block, minlength=256)
     unknown = np.flatnonzero(found.astype(bool) & (table == UNKNOWN))
     if len(unknown):
         raise Fault(f"{shown(source.name)}: label value {_some(unknown)}, expected {_expected(table)}")
     pixels = np.zeros(256, np.int64)
     np.add.at(pixels, table[table != UNKNOWN], found[table != UNKNOWN])
     return pixels
+
+
+def _classes(values: Bytes, table: NDArray[np.int16]) -> Bytes:
+    """The class of every pixel."""
+    known, found = table.astype(np.uint8), np.empty(values.shape, np.uint8)
+    for block, classes in zip(_blocks(values), _blocks(found), strict=True):
+        np.take(known, block, out=classes, mode="clip")  # every value is in the table; numpy copies to see to it
+    return found
+
+
+def _blocks(values: Bytes) -> Iterator[Bytes]:
+    """Its pixels in order, BLOCK at a time."""
+    flat = values.reshape(-1)
+    return (flat[start : start + BLOCK] for start in range(0, flat.size, BLOCK))
 
 
 def _some(values: NDArray[np.intp]) -> str:

@@ -1,6 +1,5 @@
 """Weights in and out of files, as safetensors: reading them runs no code."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,19 +22,22 @@ WIDEST, HEADER_BYTES = 8, 2**12
 
 
 def save_weights(network: Staged, path: Path, stored_as: torch.dtype = torch.float32) -> str:
-    """Writes the network's state as safetensors, its floats as `stored_as`, atomically; returns the SHA-256."""
-    state = {name: _stored(tensor.detach().cpu(), stored_as) for name, tensor in network.state_dict().items()}
-    content = save(state)
-    write_bytes(path, content)
+    """Writes the network's state as safetensors, its floats as `stored_as`, whole; returns the SHA-256."""
+    content = _packed(network, stored_as)
+    write_bytes(path, content, durable=True)
     return sha256_of(content)
 
 
 def keep_weights(network: Staged, folder: Path) -> str:
     """Writes the state as float32 into SHA-256.safetensors, so that no run's weights replace another's."""
-    unnamed = folder / f".{os.getpid()}.safetensors"
-    sha256 = save_weights(network, unnamed)
-    os.replace(unnamed, folder / f"{sha256}.safetensors")
+    content = _packed(network, torch.float32)
+    sha256 = sha256_of(content)
+    write_bytes(folder / f"{sha256}.safetensors", content, durable=True)
     return sha256
+
+
+def _packed(network: Staged, stored_as: torch.dtype) -> bytes:
+    return save({name: _stored(tensor.detach().cpu(), stored_as) for name, tensor in network.state_dict().items()})
 
 
 def _stored(tensor: Tensor, stored_as: torch.dtype) -> Tensor:

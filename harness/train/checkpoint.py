@@ -22,6 +22,7 @@ from harness.ledger.errors import BadInput
 from harness.ledger.files import Value, read_bytes
 from harness.ledger.record import Point
 from harness.ledger.results import checkpoint_files
+from harness.segmentation.states import loaded
 from harness.train.pace import Reached
 from harness.train.trainee import Snapshot, Trainee
 
@@ -123,17 +124,8 @@ def load(path: Path, key: str, most: int) -> Checkpoint:
     if facts.key != key:
         raise BadInput(f"{path}: found the checkpoint of {facts.key!r}: expected that of {key!r}")
     try:
-        state = _tensors(tensors)
+        state: Any = loaded(io.BytesIO(tensors))
         return Checkpoint(facts=facts, trainee=Snapshot(**state["trainee"]), batches=state["batches"])
     except TORN as error:
         said = str(error).strip().splitlines()
         raise BadInput(f"{path}: is no checkpoint: {said[0] if said else type(error).__name__}") from error
-
-
-def _tensors(packed: bytes) -> dict[str, Any]:
-    """What torch has saved; no code of the file's is run, nor more memory taken than it is long."""
-    with zipfile.ZipFile(io.BytesIO(packed)) as parts:
-        if any(part.compress_type != zipfile.ZIP_STORED for part in parts.infolist()):
-            raise ValueError("its parts are compressed, which torch.save never does")
-    state: dict[str, Any] = torch.load(io.BytesIO(packed), map_location="cpu", weights_only=True)
-    return state

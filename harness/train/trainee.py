@@ -1,10 +1,10 @@
 """A student with everything that trains it, and the one iteration that is paid for."""
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch._dynamo
@@ -23,6 +23,8 @@ from harness.segmentation.networks import build
 from harness.segmentation.staged import Staged
 from harness.segmentation.weights import load_teacher
 from harness.train.streams import generator, seeded
+
+T = TypeVar("T")
 
 ADAMW_BETA2 = 0.999
 
@@ -118,9 +120,9 @@ class Trainee:
         """A copy of all that `iterate` changes."""
         on_device = self.device.type == "cuda"
         return Snapshot(
-            student=copy.deepcopy(self.student.state_dict()),
-            distiller=copy.deepcopy(self.distiller.state_dict()),
-            optimizer=copy.deepcopy(self.optimizer.state_dict()),
+            student=_copied(self.student.state_dict()),
+            distiller=_copied(self.distiller.state_dict()),
+            optimizer=_copied(self.optimizer.state_dict()),
             draw=self.draw.generator.get_state(),
             global_cpu=torch.get_rng_state(),
             global_device=torch.cuda.get_rng_state(self.device) if on_device else None,
@@ -142,6 +144,20 @@ class Trainee:
         self.losses.copy_(snapshot.losses)
         if snapshot.remembered is not None:
             must_be_forgotten(snapshot.remembered, remembered(self.distiller))
+
+
+def _copied(state: T) -> T:
+    """The same, a copy: of a card's tensors one in the machine's memory, as the card may have no room for another."""
+    return copy.deepcopy(state, {id(tensor): tensor.to("cpu", copy=True) for tensor in _on_cards(state)})
+
+
+def _on_cards(state: object) -> Iterator[Tensor]:
+    """The tensors in it, however deep, that lie on a card; parameters are left to be copied as what they are."""
+    if type(state) is Tensor and state.is_cuda and not state.requires_grad:
+        yield state
+    elif isinstance(state, Mapping | list | tuple):
+        for held in state.values() if isinstance(state, Mapping) else state:
+            yield from _on_cards(held)
 
 
 def optimizer_of(learned: Iterable[nn.Parameter], training: Training) -> torch.optim.Optimizer:

@@ -1,5 +1,6 @@
 """Values that cross a file: whole or not at all, and strict."""
 
+import errno
 import hashlib
 import os
 import re
@@ -27,7 +28,9 @@ from harness.ledger.files import (
     write_bytes,
 )
 from harness.ledger.networks import PspNetwork
+from harness.ledger.results import record_path, write_record
 from harness.ledger.workload import Checkpoint, Workload
+from tests.factories import record
 
 
 class Point(Value):
@@ -68,6 +71,58 @@ def test_a_write_that_fails_leaves_the_old_file_alone(file, monkeypatch):
         write_bytes(file, b"half")
     assert read(file, Point) == Point(x=1.0)
     assert os.listdir(file.parent) == ["point.json"]
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is made to last, a file or a folder, and what is given its name, in this order."""
+    told: list[str] = []
+    sync, replace = os.fsync, os.replace
+
+    def noted(handle: int) -> None:
+        found = os.fstat(handle)
+        told.append("folder" if stat.S_ISDIR(found.st_mode) else f"{found.st_size} bytes")
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    monkeypatch.setattr(os, "replace", lambda *paths: (told.append("name"), replace(*paths))[1])
+    return told
+
+
+def test_what_is_durable_is_on_the_disk_before_its_name_is(file, seen):
+    """All of it; afterwards the name too, in its folder."""
+    write_bytes(file, b"whole", durable=True)
+    assert seen == ["5 bytes", "name", "folder"]
+    assert file.read_bytes() == b"whole"
+    seen.clear()
+    write(file, Point(x=1.0), durable=True)
+    assert seen == [f"{file.stat().st_size} bytes", "name", "folder"]
+
+
+def test_what_is_soon_replaced_waits_for_no_disk(file, seen):
+    """A status, once a second."""
+    write(file, Point(x=1.0))
+    assert seen == ["name"]
+
+
+def test_a_folder_that_cannot_be_made_to_last_is_no_fault(file, monkeypatch):
+    """Some file systems know nothing of it; the file itself is on the disk."""
+
+    def of_files(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "fsync", of_files)
+    write_bytes(file, b"whole", durable=True)
+    assert file.read_bytes() == b"whole"
+
+
+def test_a_record_is_on_the_disk_before_its_name_is(tmp_path, seen):
+    """What a run goes on from is removed next."""
+    written = record("kd")
+    write_record(tmp_path, written)
+    path = record_path(tmp_path, written.spec.name)
+    assert seen == [f"{path.stat().st_size} bytes", "name", "folder"]
 
 
 @pytest.mark.parametrize(

@@ -125,16 +125,55 @@ def test_a_mutated_archive_is_one_or_a_line(tmp_path_factory, cuts, packed: bool
 
 
 def test_no_more_is_unpacked_than_half_of_the_memory_that_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Six bytes where eleven are free are one too many; before any is."""
+    """Images and labels together: six bytes where eleven are free are one too many; before any is."""
     path = archive(tmp_path / "data.tar", packed=True)
     free = psutil.virtual_memory()
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: free._replace(available=6))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: free._replace(available=12))
     assert read(path) == PAIR
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: free._replace(available=5))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: free._replace(available=11))
     with pytest.raises(
-        BadInput, match=r"images/train/ holds 0\.0 GiB, more than half .*: unpack it and name the folder$"
+        BadInput,
+        match=r"images/train/ and masks/train/ hold 0\.0 GiB, more than half .*: unpack it and name ",
     ):
         read(path)
+
+
+def header(kind: bytes, *words: str) -> bytes:
+    """A header that says something of the next file, or of all that follow, in words of up to six letters."""
+    said = "".join(f"{len(word) + 3} {word}\n" for word in words).encode()
+    about = tarfile.TarInfo("about")
+    about.type, about.size = kind, len(said)
+    return about.tobuf(tarfile.USTAR_FORMAT) + said.ljust(-(-len(said) // 512) * 512, b"\0")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("kind", [tarfile.XGLTYPE, tarfile.XHDTYPE])
+def test_what_an_archive_says_of_all_its_files_is_not_copied_for_each_without_end(
+    tmp_path: Path, kind: bytes, packed: bool
+):
+    """Tarfile does so for every file of which anything more is said; nor is very much said of one."""
+    path = archive(tmp_path / "data.tar")
+    whole = path.read_bytes()
+    for words, expected in ((folders.KEYS, ""), (folders.KEYS + 1, "over 100 words on one file, or on all at once")):
+        content = header(kind, *(f"k{word:03d}=" for word in range(words))) + whole
+        path.write_bytes(gzip.compress(content) if packed else content)
+        assert expected in line_or_nothing(lambda: read(path))
+        assert expected or read(path) == PAIR
+
+
+def test_headers_on_headers_are_a_line(tmp_path: Path):
+    """Tarfile reads each inside the one before, holding what that one said."""
+    path = tmp_path / "data.tar"
+    path.write_bytes(header(tarfile.XHDTYPE, "k=v") * 1000 + archive(path).read_bytes())
+    assert "not a folder nor a readable tar: " in line_or_nothing(lambda: read(path))
+
+
+def test_what_is_said_of_a_file_is_not_kept(tmp_path: Path):
+    """Half a million of them would say as much again."""
+    path = tmp_path / "data.tar"
+    path.write_bytes(header(tarfile.XHDTYPE, "k=v") + archive(path).read_bytes())
+    with tarfile.open(path) as opened:
+        assert [member.pax_headers for _, member in folders._members(opened)] == [{}] * 6
 
 
 @pytest.mark.parametrize("name", ["train.txt", "trainaug.txt"])

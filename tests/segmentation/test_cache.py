@@ -14,6 +14,7 @@ from harness.ledger.errors import BadInput
 from harness.ledger.workload import Workload
 from harness.segmentation import cache, data
 from harness.segmentation.layouts import listing
+from harness.segmentation.room import Room
 from tests import factories
 
 SIZES = ((2, 3), (4, 2), (5, 5), (1, 7), (3, 3))
@@ -59,6 +60,24 @@ def test_every_image_comes_back_as_it_was_decoded_each_at_its_own_size(files):
         assert labels[number].shape == size
         assert labels[number][0, 0] == 255
         assert (labels[number].reshape(-1)[1:] == number % 4).all()
+
+
+@pytest.mark.parametrize("free", [0, 2**20])
+def test_pictures_without_room_wait_for_their_turn(files, monkeypatch, free):
+    """All come out the same, in order, and what they took is given back, as is what a faulty one took."""
+    (files / "masks/3.png").write_bytes(b"")
+    held, waited, rooms = folder(files), [], []
+    at_last = cache._at_last
+    monkeypatch.setattr(cache, "_at_last", lambda folder, pair: waited.append(pair.image.name) or at_last(folder, pair))
+    monkeypatch.setattr(cache, "Room", lambda size: rooms.append(Room(size)) or rooms[0])
+    monkeypatch.setattr(cache, "free_memory", lambda: free)
+    found = list(cache._decoded(held, held.listing.pairs))
+    assert waited == ([f"images/{number}.png" for number in range(5)] if free == 0 else [])
+    assert [str(each) for each in found if isinstance(each, cache.Fault)] == ["masks/3.png: not a readable PNG"]
+    assert [each.decoded.image.tolist() for each in found if not isinstance(each, cache.Fault)] == [
+        image(number).tolist() for number in (0, 1, 2, 4)
+    ]
+    assert rooms[0].left == free // cache.AHEAD_SHARE
 
 
 def test_what_is_decoded_is_not_decoded_again(files, monkeypatch):

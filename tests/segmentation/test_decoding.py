@@ -13,7 +13,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from harness.ledger.datasets import FoldersData, FolderSplit
 from harness.ledger.workload import Workload
-from harness.segmentation.decoding import Decoded, class_table, decode
+from harness.segmentation import decoding
+from harness.segmentation.decoding import PIXELS, Decoded, claimed_pixels, class_table, decode
 from harness.segmentation.layouts import listing
 from harness.segmentation.sources import Fault, Source, SourcePair
 from tests import factories, layouts
@@ -62,6 +63,32 @@ def grey_png(rows: list[bytes], depth: int, width: int) -> bytes:
 
 
 # Values
+
+
+def test_a_label_map_is_counted_and_looked_up_a_block_at_a_time(monkeypatch: pytest.MonkeyPatch):
+    """Numpy takes eight bytes for each pixel of a block; the last one is shorter."""
+    whole = decoded(picture(), saved(LABEL))
+    monkeypatch.setattr(decoding, "BLOCK", 3)
+    longest: list[int] = []
+    for name in ("bincount", "take"):
+        real = getattr(np, name)
+        part = 0 if name == "bincount" else 1
+        monkeypatch.setattr(
+            np,
+            name,
+            lambda *given, real=real, part=part, **named: longest.append(given[part].size) or real(*given, **named),
+        )
+    parts = decoded(picture(), saved(LABEL))
+    assert longest == [3, 3, 2] * 2
+    assert (parts.label.tolist(), parts.pixels.tolist()) == (whole.label.tolist(), whole.pixels.tolist())
+
+
+def test_what_headers_claim_is_known_before_anything_is_decoded():
+    """Of a header alone, of two pictures the larger, of what is none nothing, and no more than is ever decoded."""
+    assert claimed_pixels(picture(size=(3, 5)), picture(size=(2, 7))) == 15
+    assert claimed_pixels(b"no picture", picture()[:45]) == 8
+    assert claimed_pixels(b"", b"") == 0
+    assert claimed_pixels(grey_png([b""] * 2**14, 8, 2**14), b"") == PIXELS
 
 
 def test_values_become_classes_and_unlabelled_ones_255():

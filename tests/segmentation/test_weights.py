@@ -1,5 +1,7 @@
 """Weights in files of ours: what does not hold the network is told by its first name that does not fit."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from torch import Tensor, nn
 from harness.ledger.errors import BadInput
 from harness.ledger.files import file_sha256
 from harness.segmentation.staged import Staged
-from harness.segmentation.weights import load_weights, save_weights, state_sha256
+from harness.segmentation.weights import keep_weights, load_weights, save_weights, state_sha256
 
 
 def network(seed: int) -> Staged:
@@ -45,6 +47,38 @@ def test_half_precision_fills_the_network(tmp_path: Path):
     digest = save_weights(given, tmp_path / "w.safetensors", torch.float16)
     load_weights(filled, tmp_path / "w.safetensors", digest)
     assert torch.equal(filled.state_dict()["logits.bias"], given.state_dict()["logits.bias"].half().float())
+
+
+def test_students_that_are_kept_at_once_by_processes_of_one_number_keep_their_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Two nodes that share the folder: when the first gives its file its name the second keeps another student."""
+    replace, digests = os.replace, []
+
+    def meanwhile(source: Path, target: Path) -> None:
+        if not target.name.startswith("."):
+            monkeypatch.setattr(os, "replace", replace)
+            digests.append(keep_weights(network(2), tmp_path))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "getpid", lambda: 7)
+    monkeypatch.setattr(os, "replace", meanwhile)
+    digests.append(keep_weights(network(1), tmp_path))
+    assert digests[0] != digests[1]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(f"{each}.safetensors" for each in digests)
+    assert [file_sha256(tmp_path / f"{each}.safetensors") for each in digests] == digests
+
+
+def test_a_student_that_cannot_be_kept_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A disk that turns out to be full when the file is to be on it for good."""
+
+    def full(file: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        keep_weights(network(1), tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_first_name_that_does_not_fit_is_named(tmp_path: Path):

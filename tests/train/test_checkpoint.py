@@ -14,6 +14,7 @@ import torch
 from harness.ledger.errors import BadInput
 from harness.ledger.record import Point
 from harness.ledger.results import checkpoint_files
+from harness.train import trainee
 from harness.train.checkpoint import FIRST_LINE, Checkpoint, Facts, load, save
 from harness.train.pace import Reached
 from harness.train.trainee import Snapshot
@@ -147,6 +148,36 @@ def test_a_strangers_checkpoint_is_refused_and_runs_nothing(tmp_path: Path, monk
     assert str(said.value).startswith(f"{path}: ")
     assert len(str(said.value).splitlines()) == 1
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_number_that_stands_for_a_large_tensor_is_refused(tmp_path: Path):
+    """2²⁷ times the same, which whoever goes on from it would copy."""
+    path = tmp_path / "run.checkpoint"
+    save(path, replace(checkpoint(), batches={"remaining": torch.zeros(1, dtype=torch.int64).expand(2**27)}))
+    with pytest.raises(BadInput, match=r"is no checkpoint: holds a tensor of shape \[134217728\]: larger than what"):
+        load(path, "run", MOST)
+
+
+def test_a_copy_is_another_and_the_same(monkeypatch: pytest.MonkeyPatch):
+    """Also with tensors that are copied to the machine's memory: what torch notes beside them is there."""
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 1), torch.nn.BatchNorm2d(2))
+    state = {"network": network.state_dict(), "deep": [({"a": torch.ones(2)},), 3]}
+    for on_cards in (trainee._on_cards, tensors_of):
+        monkeypatch.setattr(trainee, "_on_cards", on_cards)
+        copied = trainee._copied(state)
+        assert copied["network"]._metadata == state["network"]._metadata
+        assert copied["deep"][1] == 3
+        for found, given in zip(tensors_of(copied), tensors_of(state), strict=True):
+            assert torch.equal(found, given)
+            assert found.data_ptr() != given.data_ptr()
+
+
+def tensors_of(state: object) -> list[torch.Tensor]:
+    if isinstance(state, torch.Tensor):
+        return [state]
+    if isinstance(state, dict):
+        return tensors_of(list(state.values()))
+    return [tensor for held in state for tensor in tensors_of(held)] if isinstance(state, list | tuple) else []
 
 
 def test_a_clock_cannot_be_set_back(tmp_path: Path):

@@ -14,11 +14,10 @@ from io import BufferedIOBase
 from pathlib import Path, PurePosixPath
 from threading import Lock
 
-import psutil
-
 from harness.ledger.datasets import FoldersData, FolderSplit, Split
 from harness.ledger.errors import BadInput
 from harness.segmentation.layouts.looking import folders_below, given, holding
+from harness.segmentation.room import free_memory
 from harness.segmentation.sources import (
     FILE_BYTES,
     IMAGE_SUFFIXES,
@@ -46,7 +45,18 @@ SHARE_OF_MEMORY = 2
 """Folders of a compressed tar are read into memory, images and labels: going back in one is starting over."""
 HEADERS_BYTES, DEEPEST = 2**28, 32
 """What an archive says of its files, and the folders that one lies in: beyond them it is meant to fill the memory."""
-BROKEN_ARCHIVE = (tarfile.TarError, OSError, EOFError, ValueError, OverflowError, zlib.error, lzma.LZMAError)
+HEADER_BYTES, KEYS = 2**16, 100
+"""Of one header, and of what headers say of a file: what they say of all at once, tarfile copies for each."""
+BROKEN_ARCHIVE = (
+    tarfile.TarError,
+    OSError,
+    EOFError,
+    ValueError,
+    OverflowError,
+    zlib.error,
+    lzma.LZMAError,
+    RecursionError,
+)
 
 Opener = type[gzip.GzipFile] | type[bz2.BZ2File] | type[lzma.LZMAFile]
 COMPRESSIONS: dict[bytes, Opener] = {b"\x1f\x8b": gzip.GzipFile, b"BZh": bz2.BZ2File, b"\xfd7zXZ\0": lzma.LZMAFile}
@@ -91,15 +101,17 @@ def _in_archive(data: Path, expected: list[str], wanted: Wanted, layout: str) ->
         opener = _compression(data)
         with (
             opener(data, "rb") if opener else data.open("rb") as file,
-            tarfile.open(fileobj=Bounded(file), mode="r:") as archive,
+            tarfile.open(fileobj=Bounded(file, HEADER_BYTES), mode="r:", pax_headers=Words()) as archive,
         ):
             members = list(_members(archive))
             folders = {str(parent) for path, _ in members for parent in path.parents if parent.name}
             home = PurePosixPath(holding(data, sorted(folders), expected, layout))
+            chosen = [(name, _chosen(members, home / name, suffixes)) for name, suffixes in wanted]
+            if opener:
+                _must_fit(data, chosen)
             found = []
-            for name, suffixes in wanted:
-                chosen = [(path, member) for path, member in members if _lies_in(path, home / name, suffixes)]
-                sources = _at_once(data, opener, name, chosen) if opener else _where_they_lie(data, name, chosen)
+            for name, theirs in chosen:
+                sources = _at_once(data, opener, name, theirs) if opener else _where_they_lie(data, name, theirs)
                 found.append(by_stem(name, iter(sorted(sources, key=lambda each: each.name))))
     except BROKEN_ARCHIVE as error:
         reason = f"not a folder nor a readable tar: {_reason(error)}"
@@ -114,16 +126,30 @@ def _compression(data: Path) -> Opener | None:
     return next((opener for magic, opener in COMPRESSIONS.items() if beginning.startswith(magic)), None)
 
 
-class Bounded(BufferedIOBase):
-    """A file that gives no more than FILE_BYTES at once: tarfile takes an archive's word for how long a header is."""
+class Words(dict[str, str]):
+    """What an archive says of all its files, or with it of one, in no more than KEYS words."""
 
-    def __init__(self, file: BufferedIOBase) -> None:
+    def __setitem__(self, key: str, value: str) -> None:
+        super().__setitem__(key, value)
+        if len(self) > KEYS:
+            raise tarfile.ReadError(f"over {KEYS} words on one file, or on all at once")
+
+    def copy(self) -> "Words":
+        """As tarfile makes one for each file of which more is said."""
+        return Words(self)
+
+
+class Bounded(BufferedIOBase):
+    """A file that gives no more than so much at once: tarfile takes an archive's word for how long a header is."""
+
+    def __init__(self, file: BufferedIOBase, most: int = FILE_BYTES) -> None:
         self.file = file
+        self.most = most
 
     def read(self, size: int | None = -1, /) -> bytes:
         """The next bytes; ReadError where too many are wanted."""
-        if size is None or not 0 <= size <= FILE_BYTES:
-            raise tarfile.ReadError(f"a header over {FILE_BYTES >> 20} MiB")
+        if size is None or not 0 <= size <= self.most:
+            raise tarfile.ReadError(f"a header over {self.most >> 10} KiB")
         return self.file.read(size)
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
@@ -142,14 +168,24 @@ def _members(archive: tarfile.TarFile) -> Iterator[tuple[PurePosixPath, tarfile.
         headers += member.offset_data - member.offset
         if headers > HEADERS_BYTES:
             raise tarfile.ReadError(f"headers of over {HEADERS_BYTES >> 20} MiB")
+        member.pax_headers = {}  # what is of use in them is the member's own by now
         if member.isfile() and not member.issparse() and member.name.count("/") < DEEPEST:
             path = PurePosixPath(member.name)
             if not path.is_absolute() and ".." not in path.parts:
                 yield path, member
 
 
-def _lies_in(path: PurePosixPath, folder: PurePosixPath, suffixes: tuple[str, ...]) -> bool:
-    return path.parent == folder and is_picture(path.name, suffixes)
+def _chosen(members: Members, folder: PurePosixPath, suffixes: tuple[str, ...]) -> Members:
+    return [(path, member) for path, member in members if path.parent == folder and is_picture(path.name, suffixes)]
+
+
+def _must_fit(data: Path, chosen: list[tuple[str, Members]]) -> None:
+    """BadInput where the folders of a compressed archive together take too much of the memory that is free."""
+    held = sum(member.size for _, members in chosen for _, member in members)
+    if held > free_memory() // SHARE_OF_MEMORY:
+        names = " and ".join(f"{name}/" for name, _ in chosen)
+        found = f"{names} hold {held / 2**30:,.1f} GiB, more than half of the memory that is free"
+        raise BadInput(f"--data {data}: {found}: unpack it and name the folder")
 
 
 def _where_they_lie(data: Path, name: str, members: Members) -> Iterator[Source]:
@@ -160,10 +196,6 @@ def _where_they_lie(data: Path, name: str, members: Members) -> Iterator[Source]
 
 
 def _at_once(data: Path, opener: Opener, name: str, members: Members) -> Iterator[Source]:
-    held = sum(member.size for _, member in members)
-    if held > psutil.virtual_memory().available // SHARE_OF_MEMORY:
-        found = f"{name}/ holds {held / 2**30:,.1f} GiB, more than half of the memory that is free"
-        raise BadInput(f"--data {data}: {found}: unpack it and name the folder")
     dated, unpacked = _dated(data), Unpacked(data, opener, name, members)
     for path, member in members:
         file = f"{name}/{path.name}"

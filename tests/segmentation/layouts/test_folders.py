@@ -304,13 +304,13 @@ def test_a_header_that_is_as_long_as_it_says_does_not_fill_the_memory(tmp_path, 
     content = header.tobuf(tarfile.GNU_FORMAT)
     path = tmp_path / "data.tar"
     path.write_bytes(gzip.compress(content) if compressed else content)
-    with pytest.raises(BadInput, match="a header over 64 MiB"):
+    with pytest.raises(BadInput, match="a header over 64 KiB"):
         found(path)
 
 
 def test_names_of_very_many_folders_are_nobodys(tmp_path):
     """Not least as each of its folders' names would be as long as it."""
-    assert found(as_tar(tmp_path / "data.tar", files() | {"x/" * 100_000 + "a.png": b""})).problems == ()
+    assert found(as_tar(tmp_path / "data.tar", files() | {"x/" * 30_000 + "a.png": b""})).problems == ()
 
 
 def test_an_archive_of_too_many_members_is_given_up(tmp_path, monkeypatch):
