@@ -36,20 +36,17 @@ def spend_preparation(
     look: Callable[[], None],
     rest: Rest = NO_REST,
 ) -> None:
-    """Spends the preparation's share of the budget on what the method learns before it distils."""
-    if pace.preparation_progress() >= 1.0:
+    """Spends the preparation's share on what the method learns before it distils; afterwards the training has begun."""
+    if pace.has_begun:
         return
 
     def update(progress: float) -> None:
         trainee.prepare(*next(batches), progress)
         pace.prepared += 1
 
-    def paused() -> None:
-        if pace.preparation_progress() >= 1.0:
-            pace.begin()
-        look()
-
-    _spend(update, pace.preparation_progress, pace, clock, paused, rest)
+    _spend(update, pace.preparation_progress, pace, clock, look, rest)
+    pace.begin()
+    look()
 
 
 def spend(
@@ -60,8 +57,8 @@ def spend(
     look: Callable[[], None],
     rest: Rest = NO_REST,
 ) -> None:
-    """Trains until the budget is spent; where it is spent already, as of a run that was stopped after it, nothing."""
-    if pace.progress() >= 1.0:
+    """Trains until the budget is spent, and looks a last time; of a run that was stopped after that, nothing."""
+    if pace.is_over:
         return
 
     def iterate(progress: float) -> None:
@@ -69,6 +66,8 @@ def spend(
         pace.done += 1
 
     _spend(iterate, pace.progress, pace, clock, look, rest)
+    pace.is_over = True
+    look()
 
 
 def _spend(
@@ -79,7 +78,13 @@ def _spend(
     look: Callable[[], None],
     rest: Rest,
 ) -> None:
-    """Steps until the whole share is used. `look` is called off the clock at every pause, and at the end."""
+    """Steps until the whole share is used. `look` is called off the clock at every pause.
+
+    When this returns the share is used, and nobody asks again: a clock that stands tells exactly what it could only
+    estimate while it ran, and that may be a little less.
+    """
+    if used() >= 1.0:  # a run that was stopped in a rest, after its last step
+        return
     # Not those after the share that is used by now: a plan that was changed may have moved it past one.
     pauses = [pause for pause in (*PAUSES, float("inf")) if pause > pace.looked]
     clock.start()
@@ -97,7 +102,6 @@ def _spend(
             look()
             clock.start()
     clock.stop()
-    look()
 
 
 def warm_up(trainee: Trainee, batches: Iterator[Batch], iterations: int) -> None:

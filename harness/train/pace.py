@@ -23,6 +23,10 @@ class Reached:
     preparation_seconds: float = 0.0
     looked: float = 0.0
     """The share of its phase, training or preparation, that was used at the latest pause."""
+    begun: bool = False
+    """Whether the preparation is over."""
+    over: bool = False
+    """Whether the training is, and its last look was taken."""
 
 
 class Pace(ABC):
@@ -35,6 +39,10 @@ class Pace(ABC):
         self.replanned: int | None = None
         self.looked = 0.0
         """The share that was used at the latest pause: the loop's own note, so that it leaves none out."""
+        self.has_begun = not (preparation or preparation_seconds)
+        """Whether the preparation is over, or there is none."""
+        self.is_over = False
+        """Whether the training is over: the loop's word, which a share that is measured again does not change."""
         self._clock = clock
         self._planned = planned
         self._preparation = preparation
@@ -53,6 +61,8 @@ class Pace(ABC):
             compared=self._compared,
             preparation_seconds=self._preparation_seconds,
             looked=self.looked,
+            begun=self.has_begun,
+            over=self.is_over,
         )
 
     def go_on_from(self, reached: Reached) -> None:
@@ -60,6 +70,7 @@ class Pace(ABC):
         self.prepared, self.done, self.replanned = reached.prepared, reached.done, reached.replanned
         self._compared, self._preparation_seconds = reached.compared, reached.preparation_seconds
         self.looked = reached.looked
+        self.has_begun, self.is_over = reached.begun or reached.done > 0, reached.over
         if self._planned != reached.planned and self.replanned is None:
             self.replanned = reached.planned  # the record tells that it is not today's plan which is carried out
         self._planned, self._preparation = reached.planned, reached.preparation
@@ -75,6 +86,7 @@ class Pace(ABC):
     def begin(self) -> None:
         """The preparation is over, and the clock stands still; the training has pauses of its own."""
         self.looked = 0.0
+        self.has_begun = True
 
     @abstractmethod
     def pause(self) -> None:
@@ -140,7 +152,8 @@ class ClockPace(Pace):
 
     def progress(self) -> float:
         """Spent since the preparation over what is left for training."""
-        return (self._clock.spent - self._preparation_seconds) / (self._budget_seconds - self._preparation_seconds)
+        spent = max(0.0, self._clock.spent - self._preparation_seconds)  # its last update may be shorter than estimated
+        return spent / (self._budget_seconds - self._preparation_seconds)
 
     def pause(self) -> None:
         """The clock itself is the plan."""

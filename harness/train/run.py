@@ -248,7 +248,7 @@ class Run:
             )
             return Checkpoint(facts, trainee.snapshot(), batches.state())
 
-        self.keeping.keep(take, self.pace.reached, is_over=self.pace.progress() >= 1.0)
+        self.keeping.keep(take, self.pace.reached, is_over=self.pace.is_over)
 
     def go_on_from(self, facts: Facts) -> None:
         """What earlier attempts had done and spent by their checkpoint is done and spent."""
@@ -266,7 +266,7 @@ class Run:
         workload, told, predictions = self.spec.ground.workload, self.heartbeat.tell, Predictions()
         see = predictions.see
         counts = evaluate(trainee.student, split, workload, self.device, EVALUATION_BATCH, told, see)
-        save(counts, self.out.with_name(COUNTS))
+        save(counts, self.out.with_name(COUNTS), durable=True)
         found = scores_of(counts)
         self.note(scores=found)
         self.track({"mIoU": found.miou})

@@ -15,7 +15,7 @@ from harness.ledger.errors import BadInput
 from harness.ledger.files import read, write
 from harness.ledger.findings import TeacherCard
 from harness.ledger.method import student_alone
-from harness.ledger.results import checkpoint_files
+from harness.ledger.results import LOCKED, checkpoint_files
 from harness.ledger.spec import TeacherSpec
 from harness.ledger.teacher import cached_card, checkpoint_sha256, teacher_recipe, teacher_weights
 from harness.ledger.workload import Workload
@@ -41,7 +41,7 @@ LOCK_SECONDS = 2.0
 
 
 def main(spec_path: Path, out: Path, heartbeat: Heartbeat) -> int:
-    """The weights and their card stand in the cache afterwards, the card in OUT too."""
+    """The weights and their card stand in the cache afterwards, the card in OUT too; LOCKED where another is at it."""
     spec = read(spec_path, TeacherSpec)
     began = time.monotonic()
     device = torch.device(spec.device)
@@ -57,12 +57,14 @@ def main(spec_path: Path, out: Path, heartbeat: Heartbeat) -> int:
             if not is_made(out, weights):
                 card = make(spec, weights, device, heartbeat, keeping)
                 heartbeat.stop.mind()  # from here to its last word
-                write(weights.with_suffix(".json"), card)
+                write(weights.with_suffix(".json"), card, durable=True)
                 heartbeat.answer(card)
             for path in checkpoint_files(keeping.path):
                 path.unlink(missing_ok=True)
-    except Timeout as error:
-        raise BadInput(f"{weights}: another process is making this teacher: wait until it is done") from error
+    except Timeout:
+        # No answer: where a queue started the job twice, OUT is that of the first start, which is at it.
+        print(f"bench: {weights}: another process is making this teacher: wait until it is done", flush=True)
+        return LOCKED
     return 0
 
 
@@ -157,7 +159,7 @@ def train(
             )
             return Checkpoint(facts, trainee.snapshot(), batches.state())
 
-        keeping.keep(take, pace.reached, is_over=pace.progress() >= 1.0)
+        keeping.keep(take, pace.reached, is_over=pace.is_over)
 
     def look() -> None:
         if not torch.isfinite(trainee.losses).all():

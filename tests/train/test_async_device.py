@@ -11,7 +11,7 @@ import pytest
 
 from harness.train.clock import Clock, EventClock
 from harness.train.loop import spend, spend_preparation
-from harness.train.pace import ClockPace, IterationsPace, Pace
+from harness.train.pace import ClockPace, IterationsPace, Pace, Reached
 from tests.train.async_device import AsyncDevice
 
 BATCHES = itertools.repeat((None, None))
@@ -221,3 +221,30 @@ def test_varying_iterations_stop_within_one_and_their_spread(seed):
     over = run.spend(ClockPace(100.0, run.clock)) - 100.0
     spread = longest - shortest
     assert -spread <= over <= longest + spread
+
+
+def test_a_phase_is_over_when_the_loop_says_so_though_the_exact_time_is_a_little_less():
+    """128 s, half of them for the preparation: the last update of each phase is shorter than the one before it.
+
+    64 updates are taken for 64 s and last 63.5 s; 65 iterations are taken for 128.5 s in all, and end at 127.75 s.
+    """
+    lengths = iter([*[1.0] * 63, 0.5, *[1.0] * 64, 0.25])
+    run = Run(AsyncDevice(), lambda: next(lengths))
+    pace = ClockPace(128.0, run.clock, preparation_share=0.5)
+    looks: list[Reached] = []
+
+    def look() -> None:
+        looks.append(pace.reached)
+
+    spend_preparation(run.pupil, BATCHES, pace, run.clock, look)
+    assert (run.clock.spent, pace.progress()) == (63.5, 0.0)
+    spend(run.pupil, BATCHES, pace, run.clock, look)
+    assert (pace.prepared, pace.done, run.clock.spent) == (64, 65, 127.75)
+    phases = [(reached.begun, reached.over) for reached in looks]
+    assert phases == [*[(False, False)] * 20, *[(True, False)] * 21, (True, True)]
+
+    again = ClockPace(128.0, run.clock, preparation_share=0.5)
+    again.go_on_from(looks[-1])
+    spend_preparation(run.pupil, BATCHES, again, run.clock, look)
+    spend(run.pupil, BATCHES, again, run.clock, look)
+    assert len(looks) == 20 + 21 + 1

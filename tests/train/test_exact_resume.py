@@ -82,9 +82,9 @@ def test_every_method_resumes_to_the_last_bit(
 def test_a_run_that_is_stopped_after_each_update_ends_there_too(
     grounds: dict[int, Ground], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """Five processes for four iterations: no pause, no point of the curve and no number is left out or repeated.
+    """Five starts, all in this process, for four iterations: no pause, point or number is left out or repeated.
 
-    The last of the four was stopped after its last iteration, and has nothing left but to be scored.
+    The fourth was stopped after its last iteration: the fifth has nothing left but its last look, which finds nothing.
     """
     planned = spec_of("baseline", grounds)
     run_of(planned, tmp_path / "alone").train()

@@ -45,8 +45,8 @@ door.leave(door.main(sys.argv[1:]))
 """As `-m harness.train`, but with a quick heartbeat, slow iterations, and perhaps a checkpoint at every pause."""
 
 
-def planned_in(folder: Path, iterations: int = ITERATIONS, files: Path | None = None) -> RunSpec:
-    """A run of kd, planned for this machine; on drawn scenes, or on those files."""
+def planned_in(folder: Path, iterations: int = ITERATIONS, files: Path | None = None, method: str = "kd") -> RunSpec:
+    """A run, planned for this machine; on drawn scenes, or on those files."""
     held = roomy(folder, 64)
     if files is not None:
         of_files = {"data": layouts.folders_data(), "classes": CLASSES, "image_size": None, "label_size": None}
@@ -54,7 +54,7 @@ def planned_in(folder: Path, iterations: int = ITERATIONS, files: Path | None = 
     here = {"device_class": device_class("cpu", 1, "float32"), "data": None if files is None else str(files)}
     on = standing(folder, held).model_copy(update=here)
     budget = f"{iterations} it"
-    planned = spec(resolved("kd"), on=on, budget=budget, pace="iterations", iterations=iterations)
+    planned = spec(resolved(method), on=on, budget=budget, pace="iterations", iterations=iterations)
     return planned.model_copy(update={"students": str(folder / "students")})
 
 
@@ -96,10 +96,17 @@ def until_kept(out: Path, process: "subprocess.Popen[bytes]", checkpoint: Path |
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGUSR2, signal.SIGKILL])
-def test_a_run_whose_processes_are_ended_twice_ends_where_one_alone_does(tmp_path: Path, number: signal.Signals):
-    """At random moments of training; what was asked ends with 85 at once, and its outcome says interrupted."""
-    planned = planned_in(tmp_path)
+@pytest.mark.parametrize(
+    ("method", "number"), [("kd", signal.SIGUSR2), ("kd", signal.SIGKILL), ("cirkd", signal.SIGUSR2)]
+)
+def test_a_run_whose_processes_are_ended_twice_ends_where_one_alone_does(
+    tmp_path: Path, method: str, number: signal.Signals
+):
+    """At random moments of training; what was asked ends with 85 at once, and its outcome says interrupted.
+
+    Of kd, which keeps nothing of its own, and of cirkd with its adapters and banks.
+    """
+    planned = planned_in(tmp_path, method=method)
     alone = out_of(tmp_path / "alone", planned)
     assert main(alone.with_name("spec.json"), alone, Heartbeat(alone)) == 0
 

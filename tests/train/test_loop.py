@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from harness.train.clock import Clock
-from harness.train.loop import PAUSES, Rest, spend, spend_preparation, warm_up
+from harness.train.loop import NO_REST, PAUSES, Rest, spend, spend_preparation, warm_up
 from harness.train.pace import ClockPace, IterationsPace
 
 
@@ -99,11 +99,12 @@ def test_no_pause_is_left_out_or_repeated_by_whoever_goes_on(still_clock: Clock,
 
 
 def test_a_run_that_is_over_is_gone_on_with_by_doing_nothing(still_clock: Clock):
-    """Neither an iteration nor a look, and the clock is not started."""
-    pace = IterationsPace(10, None, still_clock)
-    pace.done = 10
-    spend(Counting(), iter(()), pace, still_clock, lambda: pytest.fail("looked"))
-    assert pace.done == 10
+    """Neither an iteration nor a look: it had its last one."""
+    first, second = IterationsPace(10, None, still_clock), IterationsPace(10, None, still_clock)
+    spend(Counting(), itertools.repeat((None, None)), first, still_clock, lambda: None)
+    second.go_on_from(first.reached)
+    spend(Counting(), iter(()), second, still_clock, lambda: pytest.fail("looked"))
+    assert second.done == 10
 
 
 def test_a_warm_up_puts_everything_back():
@@ -159,6 +160,8 @@ class Working:
     def iterate(self, images, labels, progress):
         self.time += 1.0
 
+    prepare = iterate
+
 
 @pytest.mark.parametrize("kind", [ClockPace, IterationsPace])
 def test_evaluations_of_no_time_and_of_a_second_end_with_the_same_iterations(kind: type):
@@ -211,3 +214,56 @@ def test_a_resumed_run_does_every_iteration_once_and_pays_for_it_once(kind: type
     spend(second, itertools.repeat((None, None)), again, second.clock, again.pause)
     assert (again.done, second.clock.spent) == (100, 100.0)
     assert seen == pytest.approx([step / 100 for step in range(stopped_at, 100)])
+
+
+class Stopped(Exception):
+    """What a rest raises for a run that was asked to stop."""
+
+
+def stopped_at_its_share(*, prepared: int = -1, done: int = -1) -> tuple[ClockPace, Working, list[str]]:
+    """A run of 100 s, 20 of them for the preparation, as it is gone on with by the clock.
+
+    The first process was stopped in a rest after so many seconds of a phase, when a second of the device's work was
+    still to be waited for.
+    """
+    first = Working()
+    pace = ClockPace(100.0, first.clock, preparation_share=0.2)
+
+    def is_due() -> bool:
+        due = pace.done == done if pace.has_begun else pace.prepared == prepared
+        first.time += due
+        return due
+
+    def stop() -> None:
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        go(pace, first, [], Rest(is_due, stop))
+    second = Working()
+    again = ClockPace(100.0, second.clock, preparation_share=0.2)
+    again.go_on_from(pace.reached)
+    second.clock.carry(first.clock.spent, first.clock.wall_seconds)
+    looks: list[str] = []
+    go(again, second, looks)
+    return again, second, looks
+
+
+def go(pace: ClockPace, working: Working, looks: list[str], rest: Rest = NO_REST) -> None:
+    """Both phases; what is looked at, by the phase that it ends or lies in."""
+    batches = itertools.repeat((None, None))
+    spend_preparation(working, batches, pace, working.clock, lambda: looks.append("preparation"), rest)
+    spend(working, batches, pace, working.clock, lambda: looks.append("training"), rest)
+
+
+def test_a_preparation_that_was_stopped_with_its_share_used_is_ended_by_whoever_goes_on():
+    """No update more, its last look, and all the looks of the training."""
+    pace, working, looks = stopped_at_its_share(prepared=19)
+    assert (pace.prepared, pace.done, working.clock.spent) == (19, 80, 100.0)
+    assert looks == ["preparation", *["training"] * (len(PAUSES) + 1)]
+
+
+def test_a_training_that_was_stopped_with_its_share_used_has_its_last_look():
+    """Else nobody would see a loss that is no number: one look, and the clock is not started for it."""
+    pace, working, looks = stopped_at_its_share(done=79)
+    assert (pace.done, pace.is_over, looks) == (79, True, ["training"])
+    assert (working.time, working.clock.spent) == (0.0, 100.0)

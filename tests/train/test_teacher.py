@@ -14,6 +14,7 @@ from harness.ledger.errors import BadInput
 from harness.ledger.files import file_sha256, read, write
 from harness.ledger.findings import TeacherCard
 from harness.ledger.networks import PspNetwork
+from harness.ledger.results import LOCKED
 from harness.ledger.spec import TeacherSpec
 from harness.ledger.teacher import teacher_recipe, teacher_weights
 from harness.ledger.workload import Workload, read_workload
@@ -157,12 +158,19 @@ def test_a_teacher_that_was_made_is_not_made_again(tmp_path: Path, monkeypatch: 
     assert (again.sha256, again.wall_seconds == first.wall_seconds) == (first.sha256, False)
 
 
-def test_a_teacher_that_another_process_makes_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Two of them would write over each other's checkpoints."""
+def test_a_teacher_that_another_process_makes_is_let_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """Two of them would write over each other's checkpoints; of a job that a queue started twice OUT is the first's."""
     monkeypatch.setenv("SEGKD_CACHE", str(tmp_path))
     monkeypatch.setattr(module, "LOCK_SECONDS", 0.0)
     held = with_teacher(tmp_path)
     weights = teacher_weights(teacher_recipe(held, content_sha256(held, None)))
     weights.parent.mkdir()
-    with FileLock(weights.with_suffix(".lock")), pytest.raises(BadInput, match="another process is making this"):
-        made(tmp_path, held)
+    write(tmp_path / "spec.json", TeacherSpec(workload=held, data=None, device="cpu", checkpoint=None))
+    out = tmp_path / "out.json"
+    with FileLock(weights.with_suffix(".lock")):
+        assert main(tmp_path / "spec.json", out, Heartbeat(out)) == LOCKED
+    assert not out.exists()
+    said = f"bench: {weights}: another process is making this teacher: wait until it is done"
+    assert capsys.readouterr().out.splitlines()[-1] == said
