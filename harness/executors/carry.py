@@ -29,8 +29,17 @@ MOST_STARTS = 4
 KEPT: frozenset[Verb] = frozenset({"run", "teacher"})
 """The verbs that go on from a checkpoint."""
 
-ERRAND_SECONDS = 600.0
-"""For how long a job waits while another one does their host's errand."""
+ERRAND_SECONDS = 300.0
+"""For how long a job does its host's errand, or waits while another does: far below HUNG_SECONDS.
+
+A job shows no progress of its own meanwhile.
+"""
+
+PARTING_SECONDS = 20.0
+"""For how long an errand that is told to stop may take to."""
+
+LOOK_SECONDS = 0.1
+"""Between two looks at whether an errand is over."""
 
 LOCK_SECONDS = 0.5
 """Between two looks at whether a job that waits is to stop."""
@@ -51,20 +60,42 @@ class Stopping:
         if self._engine is not None:
             self._engine.tell(number)
 
-    def run(self, door: Door, job: Job) -> Ended:
-        """An engine from its start to its end; none is started for a job that is to stop."""
+    def run(self, door: Door, job: Job, until: float | None = None) -> Ended:
+        """An engine from its start to its end; none is started for a job that is to stop.
+
+        One that is still at work `until` then, by the monotonic clock, is ended.
+        """
         if self.asked:
             return Ended(PREEMPTED, 0.0, 0.0)
         self._engine = engine = Engine(door, job)
         if self.asked:  # while the engine was being started
             engine.tell(signal.SIGTERM)
-        ended = engine.wait()
+        ended = engine.wait() if until is None else end_by(until, engine)
         assert ended is not None
         self._engine = None
         # Before it could hear of it, an engine is ended by the signal itself: it has nothing to keep.
         if self.asked and ended.exit_code in {-signal.SIGTERM, -signal.SIGUSR2}:
             return replace(ended, exit_code=PREEMPTED)
         return ended
+
+
+def end_by(until: float, engine: Engine) -> Ended:
+    """The end of an engine that is told to stop when its time is over, and killed where it does not."""
+    if ended := _seen_by(until, engine):
+        return ended
+    engine.tell(signal.SIGTERM)
+    if ended := _seen_by(until + PARTING_SECONDS, engine):
+        return ended
+    engine.kill()
+    ended = engine.wait()
+    assert ended is not None
+    return ended
+
+
+def _seen_by(deadline: float, engine: Engine) -> Ended | None:
+    while (ended := engine.wait(os.WNOHANG)) is None and time.monotonic() < deadline:
+        time.sleep(LOOK_SECONDS)
+    return ended
 
 
 def carry(job: Job, door: Door) -> None:
@@ -89,8 +120,8 @@ def carry(job: Job, door: Door) -> None:
         wall_seconds=ended.wall_seconds,
         host=this_host(),
     )
-    write(ending_path(job.out), seen)
     _note(job.log, f"ended with code {ended.exit_code}")
+    write(ending_path(job.out), seen)  # last of all: who reads it may remove the folder
 
 
 def _run_errand(job: Job, errand: Errand, door: Door, stopping: Stopping) -> None:
@@ -100,20 +131,20 @@ def _run_errand(job: Job, errand: Errand, door: Door, stopping: Stopping) -> Non
         return
     errand.answers.mkdir(parents=True, exist_ok=True)
     lock = FileLock(errand.answers / f".{answer.stem}.lock")
-    if not _is_its_turn(lock, stopping):
+    until = time.monotonic() + ERRAND_SECONDS
+    if not _is_its_turn(lock, stopping, until):
         if not stopping.asked:
             _note(job.log, f"another job still does {errand.verb} for this host: the job goes on without")
         return
     try:
         if not answer.exists():  # the job that was waited for may have brought it
-            _do_errand(job, errand, door, stopping, answer)
+            _do_errand(job, errand, door, stopping, answer, until)
     finally:
         lock.release()
 
 
-def _is_its_turn(lock: FileLock, stopping: Stopping) -> bool:
+def _is_its_turn(lock: FileLock, stopping: Stopping, until: float) -> bool:
     """Whether the lock is held now: not by a job that is to stop, nor by one that has waited for long."""
-    until = time.monotonic() + ERRAND_SECONDS
     while not stopping.asked and time.monotonic() < until:
         with suppress(Timeout):
             lock.acquire(timeout=LOCK_SECONDS)
@@ -121,7 +152,7 @@ def _is_its_turn(lock: FileLock, stopping: Stopping) -> bool:
     return False
 
 
-def _do_errand(job: Job, errand: Errand, door: Door, stopping: Stopping, answer: Path) -> None:
+def _do_errand(job: Job, errand: Errand, door: Door, stopping: Stopping, answer: Path, until: float) -> None:
     """The same, by the only job that does it on this host."""
     for left in errand.answers.glob(".*"):  # by a job that was killed
         if re.fullmatch(rf"\.{re.escape(answer.stem)}\.[0-9]+", left.name) and left.is_dir():
@@ -130,11 +161,13 @@ def _do_errand(job: Job, errand: Errand, door: Door, stopping: Stopping, answer:
     folder.mkdir()
     work = replace(job, verb=errand.verb, spec=errand.spec, out=folder / "out.json", errand=None)
     _note(job.log, f"before the job, once for this host: {errand.verb}")
-    ended = stopping.run(door, work)
+    ended = stopping.run(door, work, until)
     if ended.exit_code == 0 and work.out.exists():
         os.replace(work.out, answer)
     elif not stopping.asked:
-        _note(job.log, f"{errand.verb} ended with code {ended.exit_code} and no answer: the job goes on without")
+        late = f" after {ERRAND_SECONDS:g} s" if time.monotonic() >= until else ""
+        how = f"ended{late} with code {ended.exit_code} and no answer"
+        _note(job.log, f"{errand.verb} {how}: the job goes on without")
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -1,7 +1,7 @@
 """What an executor carries, and what it brings back."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -33,6 +33,14 @@ class Job:
     outlives: bool = False
     """Whether it goes on where it can when its sweep ends before it."""
     errand: Errand | None = None
+
+    def from_anywhere(self) -> "Job":
+        """The job with paths that hold in any folder."""
+        errand = self.errand
+        if errand is not None:
+            errand = replace(errand, spec=errand.spec.absolute(), answers=errand.answers.absolute())
+        here = {name: getattr(self, name).absolute() for name in ("spec", "out", "log")}
+        return replace(self, **here, errand=errand)
 
 
 @dataclass(frozen=True)
@@ -91,5 +99,5 @@ class Executor(Protocol):
         ...
 
     def farewell(self) -> Sequence[str]:
-        """Lines for a person: which jobs go on without their sweep, how to find and how to cancel them."""
+        """Lines for a person: which jobs go on without their sweep, how to find and cancel them; which never began."""
         ...

@@ -8,21 +8,21 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, redirect_stderr, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
 from submitit import SlurmExecutor
 from submitit.core.utils import FailedJobError, FailedSubmissionError
-from submitit.helpers import clean_env
 
 from harness.executors import squeue
 from harness.executors.carry import carry
 from harness.executors.engine import DOOR, Door
 from harness.executors.job import Finished, Job
-from harness.executors.sbatch import LARGEST_ARRAY, SlurmOptions
-from harness.executors.squeue import Entry, Question
+from harness.executors.sbatch import LARGEST_ARRAY, SlurmOptions, alone
+from harness.executors.squeue import Entry, Question, on_one_line
+from harness.ledger import claims
 from harness.ledger.errors import BadInput
 from harness.ledger.files import read, write
 from harness.ledger.findings import Refusal
@@ -92,6 +92,8 @@ class Slurm:
         self._again = -float("inf")
         self._held: dict[Job, _Held] = {}
         self._left: dict[Job, Ticket] = {}
+        self._given_up = 0
+        self._complaint: str | None = None
         self._entries: Mapping[str, Entry] = {}
         self._question: Question | None = None
         self._asked = self._answered = self._read = -float("inf")
@@ -129,20 +131,24 @@ class Slurm:
         if held is None:
             return f"sbatch says: {self._refused}" if self._refused is not None and job in self._unsent else None
         entry = self._entry(held)
-        return entry.told.removeprefix("Slurm: ") if entry and entry.state != "RUNNING" else None
+        if entry is not None and entry.state == "RUNNING":
+            return None
+        if self._complaint is not None:
+            return f"squeue does not answer: {self._complaint}"
+        return entry.told.removeprefix("Slurm: ") if entry else None
 
     def poll(self) -> Sequence[Finished]:
         """Hands over what was submitted, and collects the jobs that ended."""
-        self._send()
+        lost = self._send()
         time.sleep(POLL_SECONDS)
         now = time.monotonic()
         if not self._look() and now - self._read < min(ENDING_SECONDS, self._look_seconds):
-            return []
+            return lost
         self._read = now
         finished = [end for job, held in self._held.items() if (end := self._end_of(job, held))]
         for end in finished:
             del self._held[end.job]
-        return finished
+        return lost + finished
 
     def end(self, job: Job) -> None:
         """Has Slurm cancel the job: it is told to stop, and killed where it does not."""
@@ -152,6 +158,7 @@ class Slurm:
 
     def cancel(self) -> Sequence[Finished]:
         """Cancels the jobs that may not outlive their sweep and waits until they are gone; forgets the others."""
+        self._given_up += sum(job.outlives for job in self._unsent)
         self._unsent.clear()
         self._refused = None
         self._left |= {job: held.ticket for job, held in self._held.items() if job.outlives}
@@ -168,51 +175,79 @@ class Slurm:
         return finished
 
     def farewell(self) -> Sequence[str]:
-        """How many jobs stay in Slurm, and the commands that find and cancel them."""
+        """How many jobs stay in Slurm, the commands that find and cancel them, and how many Slurm never had."""
+        lines = []
         stay = [*self._left.values(), *(held.ticket for job, held in self._held.items() if job.outlives)]
-        if not stay:
-            return ()
-        ids = list(dict.fromkeys(ticket.id.split("_")[0] for ticket in stay))
-        are = f"{len(stay)} runs stay" if len(stay) > 1 else "1 run stays"
-        return (f"{are} in Slurm: squeue --job {','.join(ids)}", f"to cancel: scancel {' '.join(ids)}")
+        if stay:
+            ids = list(dict.fromkeys(ticket.id.split("_")[0] for ticket in stay))
+            are = f"{len(stay)} runs stay" if len(stay) > 1 else "1 run stays"
+            lines = [f"{are} in Slurm: squeue --job {','.join(ids)}", f"to cancel: scancel {' '.join(ids)}"]
+        if self._given_up:
+            are = f"{self._given_up} runs are" if self._given_up > 1 else "1 run is"
+            lines.append(f"{are} not in Slurm: sbatch had not taken them yet, and the same command submits them")
+        return tuple(lines)
 
-    def _send(self) -> None:
+    def _send(self) -> list[Finished]:
         """Every job that sbatch takes is in the queue, its ticket beside OUT; the others are tried again later.
 
-        BadInput where it refuses and has taken none before: then it is the wish that is wrong.
+        BadInput where it refuses and has taken none before: then it is the wish that is wrong. OSError where tickets
+        cannot be written. What is returned another sweep has taken over: this one was not heard of for a minute.
         """
+        lost: list[Finished] = []
         now = time.monotonic()
         while self._unsent and now >= self._again:
             jobs = self._unsent[: self._largest]
-            try:
-                with _undisturbed():
-                    self._hand_over(jobs)
-            except (FailedJobError, FailedSubmissionError, OSError, RuntimeError) as error:
-                self._refuse(_on_one_line(str(error)), len(jobs))
-            else:
-                del self._unsent[: len(jobs)]
-                self._refused, self._has_sent = None, True
-                self._largest = min(2 * self._largest, LARGEST_ARRAY)
+            if gone := {job for job in jobs if job.outlives and not claims.is_mine(job.out.parent)}:
+                lost += [Finished(job, None, None, None) for job in jobs if job in gone]
+                self._unsent = [job for job in self._unsent if job not in gone]
+                self._refused = self._refused if self._unsent else None
+                continue
+            with _undisturbed():
+                refused = self._hand_over(jobs)
+            if refused is not None:
+                self._refuse(refused, len(jobs))
+                continue
+            self._refused, self._has_sent = None, True
+            self._largest = min(2 * self._largest, LARGEST_ARRAY)
+        return lost
 
-    def _hand_over(self, jobs: Sequence[Job]) -> None:
-        """The jobs are one array in the queue."""
+    def _hand_over(self, jobs: Sequence[Job]) -> str | None:
+        """The jobs are one array in the queue; else why sbatch did not take them. OSError as `_send` has it."""
         # A folder a batch: Slurm that was set up anew counts from 1 again, and submitit names its files by the count.
         batch = f"bench-{uuid4().hex[:12]}"
-        seen = [_from_anywhere(job) for job in jobs]
+        seen = [job.from_anywhere() for job in jobs]
         said = io.StringIO()  # submitit prints sbatch's words and raises them too
         try:
-            with _outside_of_any_job(), redirect_stderr(said):
+            with alone(self._options), redirect_stderr(said):
                 handed = self._submitter(batch, len(jobs)).map_array(carry, seen, [tuple(self._door)] * len(seen))
+        except (FailedJobError, FailedSubmissionError, OSError, RuntimeError) as error:
+            if isinstance(error, OSError):
+                squeue.take_out_named(batch)  # submitit writes files after sbatch's yes too
+            shutil.rmtree(self._folder / batch, ignore_errors=True)
+            return on_one_line(str(error))
         except BaseException:
             shutil.rmtree(self._folder / batch, ignore_errors=True)
             raise
+        self._keep(jobs, [Ticket(queue="slurm", id=one.job_id, batch=batch) for one in handed])
+        return None
+
+    def _keep(self, jobs: Sequence[Job], tickets: Sequence[Ticket]) -> None:
+        """Every ticket lies beside its OUT; OSError where one cannot, and then nothing is in the queue."""
+        try:
+            for job, ticket in zip(jobs, tickets, strict=True):
+                write(ticket_path(job.out), ticket)
+        except BaseException:
+            squeue.take_out(dict.fromkeys(ticket.id.split("_")[0] for ticket in tickets))
+            # A task that scancel does not reach finds nothing there that it could do.
+            shutil.rmtree(self._folder / tickets[0].batch, ignore_errors=True)
+            for job in jobs:
+                with suppress(OSError):
+                    ticket_path(job.out).unlink(missing_ok=True)
+            raise
         now = time.monotonic()
-        for job, submitted in zip(jobs, handed, strict=True):
-            ticket = Ticket(queue="slurm", id=submitted.job_id, batch=batch)
-            self._held[job] = _Held(ticket, now)
+        self._held |= {job: _Held(ticket, now) for job, ticket in zip(jobs, tickets, strict=True)}
+        self._unsent = [job for job in self._unsent if job not in self._held]
         self._asked = -float("inf")
-        for job in jobs:
-            write(ticket_path(job.out), self._held[job].ticket)
 
     def _refuse(self, words: str, count: int) -> None:
         """The jobs wait for a better moment, and fewer are tried then: at once, where nothing else is there to end."""
@@ -230,8 +265,10 @@ class Slurm:
     def _submitter(self, batch: str, count: int) -> SlurmExecutor:
         submitter = SlurmExecutor(self._folder / batch)
         given = dict(self._options.sbatch)
-        # A step does not inherit this one since 22.05.
-        cores = given.get("cpus-per-task")
+        # One process a job, whatever was asked for and however Slurm counts tasks from it.
+        step = ["--nodes=1", "--ntasks=1"]
+        if cores := given.get("cpus-per-task"):
+            step.append(f"--cpus-per-task={cores}")  # which a step does not inherit since 22.05
         submitter.update_parameters(
             time=None,  # sbatch's own default, where none is given
             wckey=None,
@@ -240,7 +277,7 @@ class Slurm:
             array_parallelism=min(count, self._options.limit),
             stderr_to_stdout=True,
             setup=["export PYTHONSAFEPATH=1"],  # submitit starts Python without -P
-            srun_args=[f"--cpus-per-task={cores}"] if cores else [],
+            srun_args=step,
             additional_parameters={"requeue": True, **given} if "no-requeue" not in given else given,
         )
         return submitter
@@ -249,7 +286,7 @@ class Slurm:
         """Whether Slurm has answered since the last call; it is asked again when it is time to."""
         question, answered = self._question, False
         if question is not None and question.over:
-            self._question = None
+            self._question, self._complaint = None, question.complaint
             if question.entries is not None:
                 # Those who run the queue ask to be asked seldom: ever more seldom while nothing changes.
                 is_news = question.entries != self._entries
@@ -305,15 +342,6 @@ class Slurm:
         return Refusal(ending=squeue.OVER[entry.state], reason=entry.told + more)
 
 
-def _from_anywhere(job: Job) -> Job:
-    """The job with paths that hold in any folder."""
-    there = replace(job, spec=job.spec.absolute(), out=job.out.absolute(), log=job.log.absolute())
-    if job.errand is None:
-        return there
-    errand = replace(job.errand, spec=job.errand.spec.absolute(), answers=job.errand.answers.absolute())
-    return replace(there, errand=errand)
-
-
 def _ending(job: Job) -> SeenEnding | None:
     """The node's word on the job's end, if it can be read yet."""
     try:
@@ -343,24 +371,6 @@ def _undisturbed() -> Iterator[None]:
             signal.signal(number, handler)
         for late in came[:1]:
             signal.raise_signal(late)
-
-
-@contextmanager
-def _outside_of_any_job() -> Iterator[None]:
-    """A sweep may itself be in a job, whose variables would be taken for wishes; which cluster it is they say too."""
-    cluster = {name: os.environ[name] for name in ("SLURM_CONF",) if name in os.environ}
-    if "SLURM_JOB_ID" not in os.environ:
-        yield
-        return
-    with clean_env():
-        os.environ.update(cluster)
-        yield
-
-
-def _on_one_line(said: str) -> str:
-    """What sbatch complains of, without its prefixes."""
-    lines = [line.removeprefix("sbatch: ").removeprefix("error: ").strip() for line in said.splitlines()]
-    return "; ".join(line for line in lines if line) or "nothing"
 
 
 def _last_line(log: Path) -> str | None:

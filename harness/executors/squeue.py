@@ -1,6 +1,7 @@
 """Slurm's commands: what its queue says of jobs, and how one is taken out of it."""
 
 import os
+import re
 import subprocess
 import threading
 import time
@@ -56,6 +57,10 @@ class Entry:
         return f"Slurm: {self.state}{reason}" + (f" on {self.node}" if self.node else "")
 
 
+class NoAnswer(Exception):
+    """What one of Slurm's commands complains of, on one line."""
+
+
 class Question:
     """What the queue says, asked beside whoever wants to know: commands hang for long while Slurm's head is away."""
 
@@ -64,6 +69,8 @@ class Question:
         self.asked = time.monotonic()
         self.entries: Mapping[str, Entry] | None = None
         """None where Slurm did not answer."""
+        self.complaint: str | None = None
+        """Why it did not."""
         self._names = names
         self._thread = threading.Thread(target=self._ask, name="squeue", daemon=True)
         self._thread.start()
@@ -74,32 +81,39 @@ class Question:
         return not self._thread.is_alive()
 
     def _ask(self) -> None:
-        entries = look()
-        if entries is not None:
-            forgotten = [number for number, name in self._names.items() if not _is(entries.get(number), name)]
-            self.entries = {**entries, **look_back(forgotten)} if forgotten else entries
+        try:
+            entries = look()
+        except NoAnswer as error:
+            self.complaint = str(error)
+            return
+        forgotten = [number for number, name in self._names.items() if not _is(entries.get(number), name)]
+        self.entries = {**entries, **look_back(forgotten)} if forgotten else entries
 
 
 def _is(entry: Entry | None, name: str) -> bool:
     return entry is not None and entry.name == name
 
 
-def look() -> Mapping[str, Entry] | None:
-    """This user's jobs by their ids, those that ended lately too; None where Slurm does not answer."""
+def look() -> Mapping[str, Entry]:
+    """This user's jobs by their ids, those that ended lately too; NoAnswer where Slurm gives none."""
     # Of the whole queue in one question, a task of an array a line: a question a job would be a burden to Slurm.
     # The name is last, for it alone may hold a bar.
     # --all: also in partitions that are hidden from people.
-    said = ask("squeue", "--me", "--all", "--noheader", "--array", "--states=all", "--format=%i|%T|%N|%r|%j")
-    return None if said is None else parse(said, blank={"None", "NonZeroExitCode"})
+    said = hear("squeue", "--me", "--all", "--noheader", "--array", "--states=all", "--format=%i|%T|%N|%r|%j")
+    return parse(said, blank={"None", "NonZeroExitCode"})
 
 
 def look_back(ids: Iterable[str]) -> Mapping[str, Entry]:
-    """The same of jobs that the queue has forgotten, where Slurm keeps accounts; else nothing."""
+    """How jobs ended that the queue has forgotten, where Slurm keeps accounts; else nothing.
+
+    Of a job that it lost they say for ever that it runs or waits: only an end is believed.
+    """
     said = ask(
         "sacct", "-X", "--noheader", "--parsable2", f"--jobs={','.join(ids)}",
         "--format=JobID,State,NodeList,Reason,JobName",
     )  # fmt: skip
-    return parse(said or "", blank={"None", "None assigned"})
+    told = parse(said or "", blank={"None", "None assigned"})
+    return {number: entry for number, entry in told.items() if entry.over}
 
 
 def parse(said: str, blank: Iterable[str] = ()) -> Mapping[str, Entry]:
@@ -119,13 +133,38 @@ def take_out(ids: Iterable[str]) -> None:
     ask("scancel", "--quiet", *ids)
 
 
+def take_out_named(name: str) -> None:
+    """The same for those of a name: what sbatch may have taken without a word on its id."""
+    ask("scancel", "--quiet", f"--name={name}")
+
+
 def ask(*command: str) -> str | None:
-    """What one of Slurm's commands prints, whatever a person wishes it to print by default; None where it fails."""
-    plain = {name: value for name, value in os.environ.items() if not name.startswith(WISHES)}
+    """The same as `hear`; None where the command fails."""
+    try:
+        return hear(*command)
+    except NoAnswer:
+        return None
+
+
+def hear(*command: str) -> str:
+    """What one of Slurm's commands prints, whatever a person wishes it to print by default; NoAnswer if it fails."""
+    # One by one: while a job is handed over, another thread takes some of them away.
+    around = {name: os.environ.get(name) for name in os.environ}
+    plain = {name: value for name, value in around.items() if value is not None and not name.startswith(WISHES)}
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, errors="replace", timeout=PATIENCE, check=False, env=plain
         )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout if done.returncode == 0 else None
+    except OSError as error:
+        raise NoAnswer(f"{command[0]}: {error.strerror or error}") from error
+    except subprocess.TimeoutExpired as error:
+        raise NoAnswer(f"it was waited for {PATIENCE:g} s") from error
+    if done.returncode != 0:
+        raise NoAnswer(on_one_line(done.stderr) if done.stderr.strip() else f"it ended with code {done.returncode}")
+    return done.stdout
+
+
+def on_one_line(said: str) -> str:
+    """What a command of Slurm complains of, without its prefixes."""
+    lines = [re.sub(r"^(sbatch: |squeue: )?(error: )?", "", line.strip()) for line in said.splitlines()]
+    return "; ".join(line for line in lines if line) or "nothing"

@@ -4,6 +4,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import time
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -14,13 +15,23 @@ import pytest
 from filelock import FileLock
 
 from harness.executors import carry
+from harness.executors.engine import Ended
 from harness.executors.job import Errand, Job
 from harness.ledger.files import read, write
+from harness.ledger.rules import HUNG_SECONDS
 from harness.ledger.status import PREEMPTED, Status, status_path
 from harness.ledger.ticket import SeenEnding, ending_path
 from tests.executors.place import DOOR, Place, answer, started, until
 
 CARRY = "import pickle, sys; from harness.executors.carry import carry; carry(*pickle.load(sys.stdin.buffer))"
+HASTY = f"from harness.executors import carry as rules; rules.ERRAND_SECONDS = 0.2; {CARRY}"
+LAST = """
+import pickle, sys
+from harness.executors import carry
+job, door = pickle.load(sys.stdin.buffer)
+carry.write = lambda path, value: path.write_bytes(job.log.read_bytes())
+carry.carry(job, door)
+"""
 STOP_FIRST = """
 import os, pickle, signal, sys
 from harness.executors.carry import Stopping
@@ -208,6 +219,54 @@ def test_an_errand_is_done_once_for_a_host(job, node, tmp_path):
     assert [path.name for path in (tmp_path / "answers").iterdir() if path.suffix != ".lock"] == ["n1.json"]
 
 
+def test_an_errand_that_takes_long_is_ended_and_its_job_goes_on(job, node, tmp_path):
+    """Nothing is left of it, and the job's log says so."""
+    errand = Errand("profile", job("errand", iterations=600, seconds=0.05).spec, tmp_path / "answers")
+    one = replace(job(), errand=errand)
+    assert node(one, code=HASTY).wait(30) == 0
+    assert read(ending_path(one.out), SeenEnding).exit_code == 0
+    assert [path.name for path in (tmp_path / "answers").iterdir() if path.suffix != ".lock"] == []
+    assert "profile ended after 0.2 s with code " in one.log.read_text()
+    assert " and no answer: the job goes on without" in one.log.read_text()
+
+
+class Stubborn:
+    """An engine that ends when it is killed, and not before."""
+
+    def __init__(self) -> None:
+        self.told: list[object] = []
+
+    def tell(self, number: int) -> None:
+        self.told.append(signal.Signals(number).name)
+
+    def kill(self) -> None:
+        self.told.append("killed")
+
+    def wait(self, options: int = 0) -> Ended | None:
+        return Ended(-9, 1.0, 2.0) if "killed" in self.told else None
+
+
+def test_an_errand_that_hangs_is_killed(monkeypatch):
+    """After it was told politely."""
+    monkeypatch.setattr(carry, "PARTING_SECONDS", 0.0)
+    engine = Stubborn()
+    assert carry.end_by(time.monotonic(), engine) == Ended(-9, 1.0, 2.0)
+    assert engine.told == ["SIGTERM", "killed"]
+
+
+def test_an_errand_is_over_long_before_its_job_counts_as_hung():
+    """Which shows nothing of itself meanwhile, and then has data to read."""
+    assert carry.ERRAND_SECONDS + carry.PARTING_SECONDS < 0.6 * HUNG_SECONDS
+
+
+def test_an_ending_is_the_last_that_a_job_writes(job, node):
+    """Who reads it may remove the folder: the log has all its lines by then."""
+    one = job(exit=3)
+    assert node(one, code=LAST).wait(30) == 0
+    assert ending_path(one.out).read_bytes() == one.log.read_bytes()
+    assert one.log.read_text().endswith("ended with code 3\n")
+
+
 @pytest.mark.parametrize("waits", [True, False])
 def test_a_job_that_is_stopped_before_it_begins_goes_back_into_the_queue(job, node, tmp_path, waits):
     """While another does the errand, or while it does: no engine is started, and nothing false is said."""
@@ -228,7 +287,6 @@ def test_a_job_that_is_stopped_before_it_begins_goes_back_into_the_queue(job, no
     assert "goes on without" not in one.log.read_text()
 
 
-def test_a_job_that_has_waited_for_long_goes_on_without(tmp_path, monkeypatch):
+def test_a_job_that_has_waited_for_long_goes_on_without(tmp_path):
     """Whoever holds the lock may hang."""
-    monkeypatch.setattr(carry, "ERRAND_SECONDS", 0.0)
-    assert not carry._is_its_turn(FileLock(tmp_path / "lock"), SimpleNamespace(asked=False))
+    assert not carry._is_its_turn(FileLock(tmp_path / "lock"), SimpleNamespace(asked=False), time.monotonic())

@@ -1,11 +1,6 @@
 """What is made of files and of what the queue says; with a queue that says what the test says."""
 
-import os
-import signal
-import subprocess
-import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -21,18 +16,6 @@ from tests.executors.place import Place
 slurm = pytest.importorskip("harness.executors.slurm", reason="submitit is not installed")
 
 BATCH = "bench-1"
-
-
-@pytest.fixture
-def queue(monkeypatch: pytest.MonkeyPatch):
-    """Has the queue say something: a mapping, or None for no answer."""
-
-    def says(entries: Mapping[str, Entry] | None, accounts: Mapping[str, Entry] | None = None) -> None:
-        monkeypatch.setattr(squeue, "look", lambda: entries)
-        monkeypatch.setattr(squeue, "look_back", lambda ids: accounts or {})
-
-    says({})
-    return says
 
 
 @pytest.fixture
@@ -120,7 +103,7 @@ def test_a_queue_that_says_the_same_is_asked_more_seldom(tmp_path, job, queue, m
 
         def __init__(self, ids: object) -> None:
             asked.append(now[0])
-            self.asked, self.entries = now[0], entry(state[0])
+            self.asked, self.entries, self.complaint = now[0], entry(state[0]), None
 
     monkeypatch.setattr(slurm, "Question", AtOnce)
     executor.take_up(job)
@@ -183,6 +166,17 @@ def test_why_a_job_waits_can_be_shown(executor, job, queue):
     assert executor.running() == [job]
 
 
+def test_what_squeue_complains_of_is_shown_while_it_does_not_answer(executor, job, queue):
+    """Where a job's reason stands, for its own is not known; of one that was at work its progress tells."""
+    queue(None)
+    executor.take_up(job)
+    polled(executor)
+    assert executor.reason(job) == "squeue does not answer: Unable to contact slurm controller"
+    queue(entry("PENDING", "Resources"))
+    polled(executor)
+    assert executor.reason(job) == "PENDING (Resources) on n1"
+
+
 def test_a_thousand_jobs_may_wait_and_what_is_taken_up_is_one_of_them(executor, job):
     """As many as Slurm takes in one array."""
     assert len(executor.free()) == 1000
@@ -204,153 +198,3 @@ def test_without_sbatch_the_wish_is_refused(executor, job, monkeypatch):
     with pytest.raises(slurm.BadInput, match=r"^--slurm: "):
         executor.poll()
     assert len(executor.free()) == 1000
-
-
-@dataclass
-class Submitted:
-    """What submitit says of a job that was taken."""
-
-    job_id: str
-
-
-@dataclass
-class Submitter:
-    """submitit's in a test: takes arrays while there is room for them, and numbers them from 1."""
-
-    room: int = 1000
-    words: str = "sbatch: error: Job violates accounting/QOS policy (job submit limit)"
-    asked: list[int] = field(default_factory=list)
-    """The sizes of the arrays that it was handed."""
-    meanwhile: Callable[[], object] = lambda: None
-
-    def __call__(self, folder: Path) -> "Submitter":
-        return self
-
-    def update_parameters(self, **parameters: object) -> None:
-        """Takes them all."""
-
-    def map_array(self, carry: object, jobs: Sequence[object], doors: object) -> list[Submitted]:
-        """Jobs in the queue, if there is room for them all."""
-        self.asked.append(len(jobs))
-        self.meanwhile()
-        if len(jobs) > self.room:
-            raise slurm.FailedJobError(self.words)
-        self.room -= len(jobs)
-        return [Submitted(f"{len(self.asked)}_{task}") for task in range(len(jobs))]
-
-
-@pytest.fixture
-def submitter(monkeypatch: pytest.MonkeyPatch, queue) -> Submitter:
-    """Stands in submitit's place; the queue does not answer."""
-    queue(None)
-    made = Submitter()
-    monkeypatch.setattr(slurm, "SlurmExecutor", made)
-    return made
-
-
-@pytest.fixture
-def four(tmp_path: Path):
-    """Jobs that were not submitted yet."""
-    place = Place(lambda: pytest.fail("none"), tmp_path)
-    return [place.job(name, outlives=True) for name in "abcd"]
-
-
-def again(tmp_path: Path, seconds: float):
-    """An executor that tries again after so long."""
-    folder = tmp_path / "slurm"
-    return slurm.Slurm(SlurmOptions({}), folder, look_seconds=1000, gone_seconds=0, again_seconds=seconds)
-
-
-def submit(executor, jobs) -> None:
-    for job in jobs:
-        executor.submit(job)
-    executor.poll()
-
-
-def test_a_wish_that_sbatch_refuses_at_first_is_told_at_once(tmp_path, submitter, four):
-    """A partition that is misspelt never gets better; nothing is left of it."""
-    submitter.room, submitter.words = 0, "sbatch: error: invalid partition specified: bnech"
-    executor = again(tmp_path, 0)
-    with pytest.raises(slurm.BadInput) as caught:
-        submit(executor, four)
-    assert str(caught.value) == "--slurm: sbatch says: invalid partition specified: bnech"
-    assert (submitter.asked, len(executor.free()), executor.farewell()) == ([4], 1000, ())
-
-
-def test_what_sbatch_refuses_while_others_are_in_the_queue_waits(tmp_path, submitter, four):
-    """With sbatch's words for a reason, and without room for more; it goes when there is room."""
-    executor = again(tmp_path, 0)
-    submit(executor, four[:1])
-    submitter.room, submitter.words = 0, "sbatch: error: Unable to contact slurm controller"
-    submit(executor, four[1:])
-    executor.poll()
-    assert submitter.asked == [1, 3, 3]
-    assert [executor.reason(job) for job in four] == [None] + ["sbatch says: Unable to contact slurm controller"] * 3
-    assert executor.free() == ()
-    submitter.room = 3
-    executor.poll()
-    assert all(ticket_path(job.out).exists() for job in four)
-    assert len(executor.free()) == 996
-
-
-def test_what_sbatch_refused_is_tried_again_after_a_while_and_not_before(tmp_path, submitter, four):
-    """Slurm is not asked ten times a second."""
-    executor = again(tmp_path, 1000)
-    submit(executor, four[:1])
-    submitter.room = 0
-    submit(executor, four[1:])
-    executor.poll()
-    assert submitter.asked == [1, 3]
-
-
-def test_an_array_too_large_for_a_site_goes_in_parts(tmp_path, submitter, four):
-    """Halves at once while nothing is in the queue; of what is left as much as goes, later."""
-    submitter.room = 3
-    executor = again(tmp_path, 0)
-    submit(executor, four)
-    assert submitter.asked == [4, 2, 2]
-    executor.poll()
-    assert submitter.asked == [4, 2, 2, 1, 1]
-    assert [job.name for job in four if ticket_path(job.out).exists()] == ["a", "b", "c"]
-
-
-def test_jobs_that_sbatch_never_took_are_not_left_behind(tmp_path, submitter, four):
-    """Who leaves is told of those alone that stay."""
-    executor = again(tmp_path, 1000)
-    submit(executor, four[:1])
-    submitter.room = 0
-    submit(executor, four[1:])
-    assert executor.cancel() == []
-    assert executor.farewell() == ("1 run stays in Slurm: squeue --job 1", "to cancel: scancel 1")
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_while_jobs_are_handed_over_comes_after_their_tickets(tmp_path, submitter, four, number):
-    """None is in the queue of which nobody knows; and then it comes."""
-
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before, executor = signal.signal(number, stop), again(tmp_path, 0)
-    submitter.meanwhile = lambda: os.kill(os.getpid(), number)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            submit(executor, four)
-        assert signal.getsignal(number) is stop
-    finally:
-        signal.signal(number, before)
-    assert all(ticket_path(job.out).exists() for job in four)
-    executor.cancel()
-    assert executor.farewell() == ("4 runs stay in Slurm: squeue --job 1", "to cancel: scancel 1")
-
-
-def test_ctrl_c_at_a_terminal_does_not_reach_sbatch(tmp_path, submitter, four):
-    """It would end between the queue's yes and its words."""
-    asks = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ()))"
-    said: list[str] = []
-    submitter.meanwhile = lambda: said.append(
-        subprocess.run([sys.executable, "-c", asks], capture_output=True, text=True, check=True).stdout
-    )
-    submit(again(tmp_path, 0), four)
-    assert said == ["True\n"]
-    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())

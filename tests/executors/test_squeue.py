@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.executors import squeue
-from harness.executors.squeue import Entry, Question, look, look_back, parse
+from harness.executors.squeue import Entry, NoAnswer, Question, look, look_back, on_one_line, parse
 
 
 @pytest.fixture
@@ -63,8 +63,9 @@ def test_an_entry_says_itself_to_a_person():
 
 def test_a_queue_that_does_not_answer_says_nothing(command):
     """Which is not the same as an empty queue."""
-    command("squeue", "echo 'Unable to contact slurm controller' >&2; exit 1")
-    assert look() is None
+    command("squeue", "echo 'squeue: error: Unable to contact slurm controller' >&2; exit 1")
+    with pytest.raises(NoAnswer, match=r"^Unable to contact slurm controller$"):
+        look()
     command("squeue", "exit 0")
     assert look() == {}
 
@@ -84,6 +85,29 @@ def test_without_accounts_nothing_is_known_of_forgotten_jobs(command):
     assert look_back(["1"]) == {}
 
 
+@pytest.mark.parametrize("state", ["RUNNING", "PENDING", "SUSPENDED"])
+def test_accounts_are_believed_of_ends_alone(command, state):
+    """Of a job that Slurm's head lost they say such a word for ever."""
+    command("sacct", f"echo '1|{state}|n1|None|ours'; echo '2|CANCELLED by 0|n1|None|ours'")
+    assert look_back(["1", "2"]) == {"2": Entry("CANCELLED", "n1", "", "ours")}
+
+
+def test_why_the_queue_does_not_answer_is_kept(command):
+    """For a person; accounts are not asked then."""
+    command("squeue", "exit 3")
+    question = Question({"1": "ours"})
+    question._thread.join()
+    assert (question.entries, question.complaint) == (None, "it ended with code 3")
+
+
+def test_a_complaint_of_many_lines_is_one():
+    """Without the command's name before each."""
+    assert on_one_line("sbatch: error: no such partition\n\nsbatch: error: Batch job submission failed\n") == (
+        "no such partition; Batch job submission failed"
+    )
+    assert on_one_line(" \n") == "nothing"
+
+
 def test_accounts_are_asked_for_what_the_queue_forgot_or_has_under_another_name(command):
     """In one question; for jobs that the queue knows there is none."""
     command("squeue", "echo '1|RUNNING|n1|None|ours'; echo '2|RUNNING|n1|None|theirs'")
@@ -101,6 +125,9 @@ def test_a_command_that_is_not_there_or_hangs_is_no_crash(monkeypatch):
         raise subprocess.TimeoutExpired("squeue", 60)
 
     monkeypatch.setenv("PATH", "")
-    assert look() is None
+    with pytest.raises(NoAnswer, match=r"^squeue: No such file or directory$"):
+        look()
+    assert look_back(["1"]) == {}
     monkeypatch.setattr(squeue.subprocess, "run", hangs)
-    assert look() is None
+    with pytest.raises(NoAnswer, match=r"^it was waited for 20 s$"):
+        look()
