@@ -152,5 +152,8 @@ def end_time(seconds: float) -> str:
     from datetime import datetime, timedelta
 
     now = datetime.now()
-    end = now + timedelta(seconds=seconds)
+    try:
+        end = now + timedelta(seconds=seconds)
+    except OverflowError:  # many runs, each of years
+        return "the year 10000"
     return end.strftime("%H:%M" if end.date() == now.date() else "%Y-%m-%d %H:%M")

@@ -56,7 +56,9 @@ def idle(results: Path, name: str, age: float | None) -> str | None:
     try:
         ticket = read(ticket_path(out), Ticket)
     except BadInput:
-        return "stopped; bench run picks it up" if claims.owner_is_gone(folder) else None
+        if claims.owner_is_gone(folder):
+            return "stopped; bench run picks it up"
+        return "waits in its sweep" if age is None and not (folder / "log.txt").exists() else None
     is_heard = age is not None and age < HEARD_SECONDS
     return None if is_heard else f"in {ticket.queue} as {ticket.id}"
 

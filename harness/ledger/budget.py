@@ -20,6 +20,9 @@ SECONDS_IN = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 FLOPS_IN = {"G": 10**9, "T": 10**12, "P": 10**15, "E": 10**18}
 EXPECTED = "expected 90s, 45m, 8h, 2d, '40k it', '2 EFLOP' or '40k it of kd' (also '0.5x of 40k it of kd')"
 
+MOST = {Unit.SECONDS: 3650.0 * 86400, Unit.ITERATIONS: 1e9, Unit.FLOPS: 1e24}
+"""More than one run can spend: a slip of the pen, found before anything is measured for it."""
+
 TIME = re.compile(r"^(?P<number>[0-9.]+)\s*(?P<unit>[smhd])$")
 ITERATIONS = re.compile(r"^(?P<number>[0-9.]+)\s*(?P<thousand>k?)\s*it(?:\s+of\s+(?P<anchor>[a-z0-9_]+))?$")
 FLOPS = re.compile(r"^(?P<number>[0-9.]+)\s*(?P<prefix>[GTPE])FLOP$")
@@ -45,10 +48,10 @@ class Budget:
         written = " ".join(text.split())
         multiple = MULTIPLE.match(written)
         if multiple is None:
-            return _single(written, text)
+            return _spendable(_single(written, text), text)
         whole, factor = _single(multiple["rest"], text), multiple["factor"]
         amount = _amount(factor, whole.amount, text)
-        return replace(whole, amount=amount, text=f"{_spelled(factor)}x of {whole.text}")
+        return _spendable(replace(whole, amount=amount, text=f"{_spelled(factor)}x of {whole.text}"), text)
 
     @staticmethod
     def parse_list(text: str) -> "tuple[Budget, ...]":
@@ -96,6 +99,14 @@ def _single(written: str, text: str) -> Budget:
         amount = _amount(flops["number"], FLOPS_IN[flops["prefix"]], text)
         return Budget(amount, Unit.FLOPS, text=f"{_spelled(flops['number'])} {flops['prefix']}FLOP")
     raise _no_budget(text)
+
+
+def _spendable(budget: Budget, text: str) -> Budget:
+    """The budget; BadInput for one that no run ever spends."""
+    if budget.amount > MOST[budget.unit]:
+        most = "at most 3650d, '1000000k it' or '1000000 EFLOP'"
+        raise BadInput(f"--budget: {text!r} is more than one run can spend: expected {most}")
+    return budget
 
 
 def _amount(number: str, scale: float, text: str) -> float:

@@ -145,7 +145,10 @@ def owner_is_gone(folder: Path) -> bool:
     try:
         owner = read(folder / OWNER, Owner)
     except BadInput:
-        return not folder.exists() or time.time() - folder.stat().st_mtime > TORN_SECONDS
+        try:
+            return time.time() - folder.stat().st_mtime > TORN_SECONDS
+        except FileNotFoundError:
+            return True
     if owner.system != this_system():
         return _is_silent(_beat_path(folder.parent, owner))
     if owner.pid == os.getpid():
@@ -217,13 +220,15 @@ def _beat_path(work: Path, owner: Owner) -> Path:
 def _is_silent(beat: Path) -> bool:
     """Whether the file is missing or old by the clock of whoever dates files there."""
     try:
-        with tempfile.TemporaryFile(dir=beat.parent) as probe:  # without a name, which whoever is killed would leave
-            now = os.fstat(probe.fileno()).st_mtime
-        return now - beat.stat().st_mtime > SILENT_SECONDS
+        heard = beat.stat().st_mtime
     except FileNotFoundError:
         return True
-    except OSError:
-        return time.time() - beat.stat().st_mtime > SILENT_SECONDS
+    try:
+        with tempfile.TemporaryFile(dir=beat.parent) as probe:  # without a name, which whoever is killed would leave
+            now = os.fstat(probe.fileno()).st_mtime
+    except OSError:  # read-only
+        now = time.time()
+    return now - heard > SILENT_SECONDS
 
 
 def is_locked(results: Path, key: str, wait_seconds: float = 0.0) -> bool:

@@ -3,7 +3,8 @@
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,10 +28,12 @@ ORPHAN_SECONDS = 10.0
 """An engine whose sweep was killed ends within about a second; this long is waited for it."""
 
 
-def adopt_orphans(results: Path, watcher: Watcher) -> list[Record]:
-    """Records for attempts that a killed sweep left behind; those that somebody is at, or a queue has, are let be."""
+def adopt_orphans(results: Path, in_queues: Collection[str], watcher: Watcher) -> list[Record]:
+    """Records for attempts that a killed sweep left behind; those that somebody is at, or a queue has, are let be.
+
+    `in_queues` was found before any of them was taken up: one that ends meanwhile is still its executor's.
+    """
     adopted = []
-    in_queues = {name for name, _ in tickets(results)}
     for name in layout.unfinished(results):
         folder = layout.work_folder(results, name)
         if name in in_queues:
@@ -64,8 +67,9 @@ def tidy(results: Path) -> None:
     claims.tidy(results)
     in_queues = {ticket.batch for _, ticket in tickets(results)}
     for folder in (results / "work" / "slurm").glob("bench-*"):
-        if folder.name not in in_queues and time.time() - folder.stat().st_mtime > STALE_SECONDS:
-            shutil.rmtree(folder, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another sweep tidies too
+            if folder.name not in in_queues and time.time() - folder.stat().st_mtime > STALE_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
     at_work = {key_of(name) for name in layout.unfinished(results)}
     latest = layout.latest_attempts(results)
     for name in layout.attempts(results):
@@ -78,12 +82,12 @@ def tidy(results: Path) -> None:
             continue  # said where it is found to be due
 
 
-def take_up(results: Path, executor: Executor, watcher: Watcher) -> dict[Job, RunSpec]:
+def take_up(results: Path, in_queues: Mapping[str, Ticket], executor: Executor, watcher: Watcher) -> dict[Job, RunSpec]:
     """The jobs that a sweep which is gone has handed to a queue, if this executor's is the one."""
     taken: dict[Job, RunSpec] = {}
-    for name, ticket in tickets(results):
+    for name, ticket in in_queues.items():
         folder = layout.work_folder(results, name)
-        if not claims.owner_is_gone(folder):
+        if not claims.owner_is_gone(folder) or _is_broken(folder):
             continue
         spec = spec_of(folder)
         job = run_job(folder, spec)
@@ -108,6 +112,17 @@ def tickets(results: Path) -> Iterator[tuple[str, Ticket]]:
                 yield name, read(ticket_path(folder / "out.json"), Ticket)
             except BadInput:
                 continue
+
+
+def withdraw(results: Path) -> None:
+    """What this process has claimed and never handed to its executor is nobody's again: there is nothing to record.
+
+    A process that was started has a log, and a job in a queue a ticket.
+    """
+    for name in layout.unfinished(results):
+        folder = layout.work_folder(results, name)
+        if claims.is_mine(folder) and set(os.listdir(folder)) == {claims.OWNER, "spec.json"} and not _is_broken(folder):
+            layout.remove_work_folder(results, name)
 
 
 def run_job(folder: Path, spec: RunSpec) -> Job:

@@ -1,7 +1,6 @@
 """Prices: measured where they are not known, kept under everything that could change them."""
 
 import itertools
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -26,7 +25,7 @@ from harness.ledger.method import ResolvedMethod, student_alone
 from harness.ledger.rules import SLOW_NODE
 from harness.ledger.spec import Ground, ProfileSpec
 from harness.sweep.watch import Watcher
-from harness.sweep.working import answer_of, new_job, work_through
+from harness.sweep.working import answer_of, mendable, new_job, room, work_through
 
 QUICK_SECONDS = 2.0
 """The least time for measuring a method, and the time for a price that is only reckoned with."""
@@ -96,8 +95,8 @@ def roughly(
     """A price to reckon with before anything is measured in earnest: the known one, or a quick one that is not kept."""
     if is_known(ground, method, results):
         return _price(ground, method, results)
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=executor.scratch) as folder:
-        return measure(ground, [method], seconds, Path(folder), False, executor, watcher)[method.name]
+    with room(executor) as folder:
+        return measure(ground, [method], seconds, folder, False, executor, watcher)[method.name]
 
 
 def anchor_seconds(ground: Ground, method: ResolvedMethod, cost: Cost, results: Path) -> float:
@@ -111,7 +110,8 @@ def anchor_seconds(ground: Ground, method: ResolvedMethod, cost: Cost, results: 
             method=method.name, method_digest=method.digest, workload_digest=ground.workload_digest,
             device_class=ground.device_class, seconds=cost.seconds,
         )  # fmt: skip
-        write(path, fixed)
+        with mendable(results):
+            write(path, fixed)
     return read(path, AnchorFile).seconds
 
 
@@ -186,12 +186,12 @@ def _profiled(
 ) -> Iterator[tuple[ResolvedMethod, Finished]]:
     """Profiles the methods with all slots at work from the first to the last, as they will be in the runs."""
     threads = ground.workload.threads
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=executor.scratch) as folder:
+    with room(executor) as folder:
         companions = itertools.count()
 
         def job(name: str, method: ResolvedMethod, device: str, is_company: bool) -> Job:
             spec = ProfileSpec(ground=ground, method=method, device=device, seconds=seconds, is_company=is_company)
-            return new_job(Path(folder) / name, name, "profile", spec, device, threads)
+            return new_job(folder / name, name, "profile", spec, device, threads)
 
         yield from work_through(
             "measuring costs",
@@ -221,7 +221,8 @@ def _keep(ground: Ground, method: ResolvedMethod, finished: Finished, path: Path
         measurement=answer.measurement,
         conditions=answer.conditions,
     )
-    write(path, kept)
+    with mendable(results):
+        write(path, kept)
     return None
 
 

@@ -18,11 +18,11 @@ from harness.ledger.record import Outcome, Record
 from harness.ledger.rules import RULES_VERSION
 from harness.ledger.spec import NO_EXTRAS, Extras, Ground, PlannedRun, RunSpec
 from harness.ledger.status import status_path
-from harness.sweep.adopting import adopt_orphans, run_job, take_up, tickets, tidy
+from harness.sweep.adopting import adopt_orphans, run_job, take_up, tickets, tidy, withdraw
 from harness.sweep.concluding import conclude, key_of, named, told, utc
 from harness.sweep.nodes import baseline_errand
 from harness.sweep.watch import Watcher
-from harness.sweep.working import work_through
+from harness.sweep.working import mendable, work_through
 
 BEATS_SECONDS = 3.0
 """In this time the status of a living engine changes."""
@@ -38,12 +38,8 @@ def spend(
     extras: Extras = NO_EXTRAS,
 ) -> Sequence[Record]:
     """Carries out what is due of the plan; returns the records written, in the order in which runs ended."""
-    try:
-        with claims.Beating(results):
-            return _Spending(plan, results, retry, executor, watcher, students, extras).carry_out()
-    except OSError as error:
-        mend = "nothing that has ended is lost, and the same command goes on when this is mended"
-        raise BadInput(f"{results}: {error.strerror or error}: {mend}") from error
+    with mendable(results), claims.Beating(results):
+        return _Spending(plan, results, retry, executor, watcher, students, extras).carry_out()
 
 
 @dataclass(frozen=True)
@@ -67,9 +63,10 @@ class _Spending:
         """The records of what earlier sweeps left, of what cannot be had, and of what is due."""
         results, watcher = self.results, self.watcher
         tidy(results)
-        taken = take_up(results, self.executor, watcher)
-        written = adopt_orphans(results, watcher)
-        busy = {key_of(name) for name, _ in tickets(results)}
+        in_queues = dict(tickets(results))  # looked at once: what ends from now on was in a queue all the same
+        taken = take_up(results, in_queues, self.executor, watcher)
+        written = adopt_orphans(results, in_queues, watcher)
+        busy = {key_of(name) for name in in_queues}
         for refused in self.plan.refused:
             if refused.run.key not in busy and self.is_due(refused.run.key):
                 written += self.refuse(refused)
@@ -86,7 +83,8 @@ class _Spending:
         except (KeyboardInterrupt, SystemExit):
             for line in self.executor.farewell():
                 watcher.say(line)
-            adopt_orphans(results, watcher)
+            withdraw(results)
+            adopt_orphans(results, dict(tickets(results)), watcher)
             raise
         if self.passed:
             are = f"{len(self.passed)} runs are" if len(self.passed) > 1 else f"{named(self.passed[0])} is"

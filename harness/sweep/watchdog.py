@@ -7,6 +7,9 @@ from harness.executors.job import Job
 from harness.ledger.rules import HUNG_SECONDS
 from harness.ledger.status import Status
 
+AGAIN_SECONDS = 60.0
+"""Between two attempts at ending a job: a queue that is busy may not have heard of the first."""
+
 
 class Watchdog:
     """Knows for each job what it last showed, and since when. Times are this process's own: hosts' clocks differ."""
@@ -15,6 +18,7 @@ class Watchdog:
         self._patience = patience
         self._now = now
         self._seen: dict[Job, tuple[tuple[object, ...] | None, float]] = {}
+        self._asked: dict[Job, float] = {}
 
     def forget(self, job: Job) -> None:
         """A job that is back in a queue has all its time again when it starts."""
@@ -32,3 +36,11 @@ class Watchdog:
             return None
         where = f"in phase {status.phase!r} at {status.done}" if status is not None else "before its first word"
         return f"stood still for {now - since:.0f} s {where}"
+
+    def is_to_be_ended(self, job: Job) -> bool:
+        """Whether to ask now for the end of a job that stands still: at once, and again while it goes on to."""
+        now = self._now()
+        if job in self._asked and now - self._asked[job] < AGAIN_SECONDS:
+            return False
+        self._asked[job] = now
+        return True

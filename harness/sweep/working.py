@@ -3,7 +3,8 @@
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -72,7 +73,10 @@ def work_through(
                 at_work = [job for job in executor.running() if job in under_way]
                 progress = {job: latest_status(job.out) for job in at_work}
                 for job, status in progress.items():
-                    if job not in stuck and (where := watchdog.stands_still(job, status)):
+                    where = watchdog.stands_still(job, status)
+                    if where is None:
+                        stuck.pop(job, None)  # it got on after all, or a queue has started it anew
+                    elif watchdog.is_to_be_ended(job):
                         stuck[job] = Refusal(ending="hung", reason=f"{where}, and was killed")
                         executor.end(job)
                 queued = [job for job in under_way if job not in progress]
@@ -142,12 +146,32 @@ def latest_status(out: Path) -> Status | None:
         return None
 
 
+@contextmanager
+def mendable(where: Path | str) -> Iterator[None]:
+    """Inside, a disk that is full, or one that fails, is one line for a person."""
+    try:
+        yield
+    except OSError as error:
+        mend = "nothing that has ended is lost, and the same command goes on when this is mended"
+        raise BadInput(f"{where}: {error.strerror or error}: {mend}") from error
+
+
+@contextmanager
+def room(executor: Executor) -> Iterator[Path]:
+    """A folder for jobs of which the answers alone are wanted. One that is late may still write there at the end."""
+    with (
+        mendable(executor.scratch or "the folder for temporary files (TMPDIR)"),
+        tempfile.TemporaryDirectory(prefix="bench-", dir=executor.scratch, ignore_cleanup_errors=True) as folder,
+    ):
+        yield Path(folder)
+
+
 def call(
     name: str, verb: Verb, spec: Value, model: type[V], device: str, threads: int, executor: Executor, watcher: Watcher
 ) -> V:
     """One engine's answer to one spec; BadInput with the engine's reason when it refuses."""
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=executor.scratch) as folder:
-        job = new_job(Path(folder), name, verb, spec, device, threads)
+    with room(executor) as folder:
+        job = new_job(folder, name, verb, spec, device, threads)
         for _, finished in work_through(name, [job], lambda task, _: task, lambda _: 0.0, executor, watcher):
             answer = answer_of(finished, model)
             if isinstance(answer, Refusal):

@@ -71,6 +71,12 @@ def test_devices_that_are_never_idle_are_idle_for_no_time(capsys: pytest.Capture
     assert "3 devices, idle for 0 % of the time:" in capsys.readouterr().out
 
 
+def test_an_end_beyond_all_calendars_is_told_too(capsys: pytest.CaptureFixture[str]):
+    """A thousand seeds of ten years: 10,000 years for each of three methods."""
+    show_plan(planned("3650d", seeds=1000), 1)
+    assert "on 1 device until about the year 10000" in capsys.readouterr().out
+
+
 def test_a_plan_of_nothing_has_no_timeline(capsys: pytest.CaptureFixture[str]):
     """Where every method is refused."""
     show_timeline(planned("6k it").model_copy(update={"runs": ()}), 3)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli.status import status_cells
+from harness.ledger import claims
 from harness.ledger.files import write
 from harness.ledger.results import work_folder
 from harness.ledger.status import Status, status_path
@@ -48,3 +49,13 @@ def test_a_job_that_its_node_saw_end_waits_for_its_record(out: Path, tmp_path: P
     heard_of(out, 1)
     write(ending_path(out), SeenEnding(exit_code=0, cpu_seconds=1.0, wall_seconds=1.0, host="n1"))
     assert status_cells(tmp_path, NAME)[1] == "over; bench run records it"
+
+
+def test_a_run_that_no_queue_has_taken_yet_waits_in_its_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Of a living sweep: claimed, and neither in a queue nor begun. One with a log is starting."""
+    folder = work_folder(tmp_path, NAME)
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(claims, "owner_is_gone", lambda folder: False)
+    assert status_cells(tmp_path, NAME) == (NAME, "waits in its sweep", "", "", "", "")
+    (folder / "log.txt").touch()
+    assert status_cells(tmp_path, NAME)[1] == "starting"

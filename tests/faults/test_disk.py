@@ -12,10 +12,15 @@ import pytest
 from harness.cli.status import status
 from harness.ledger.errors import BadInput
 from harness.score.verifying import verify
+from harness.sweep.costs import measure
+from harness.sweep.ground import inspect_data
 from harness.sweep.spending import spend
 from harness.sweep.story import carry_out
+from harness.sweep.working import room
+from tests.factories import ground, method
 from tests.faults.place import ROOT, Place
 from tests.sweep.fake import FakeExecutor, Listening
+from tests.sweep.test_costs import profiler
 from tests.sweep.test_spending import done
 
 WRITES = {
@@ -62,6 +67,44 @@ def test_an_engine_that_cannot_have_its_log_stops_the_sweep(tmp_path: Path):
     with pytest.raises(BadInput, match="No space left on device"):
         in_process(place, Full(done))
     goes_on(place)
+
+
+@pytest.mark.parametrize(
+    ("is_meant", "where"),
+    [
+        (lambda path: path.name == "spec.json", r"the folder for temporary files \(TMPDIR\)"),
+        (lambda path: path.parent.name == "costs", "{results}"),
+    ],
+    ids=["spec", "cost"],
+)
+def test_a_disk_that_is_full_while_costs_are_measured_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_meant: Callable[[Path], bool], where: str
+):
+    """Where jobs have their folders, or among the results."""
+    monkeypatch.setattr(os, "replace", full(is_meant, 0, os.replace))
+    with pytest.raises(BadInput, match=rf"^{where.format(results=tmp_path)}: No space left .*the same command goes on"):
+        measure(ground(), [method("kd")], 2.0, tmp_path, False, FakeExecutor(profiler()), Listening())
+
+
+def test_a_disk_that_is_full_while_an_engine_is_asked_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """For the ground, or a teacher: here there is no folder left to make one in."""
+    executor = FakeExecutor(done)
+    monkeypatch.setattr(executor, "scratch", tmp_path / "slurm")
+    with pytest.raises(
+        BadInput, match=rf"^{tmp_path / 'slurm'}: No such file or directory: .*the same command goes on"
+    ):
+        inspect_data(ground().workload, None, executor, Listening())
+
+
+def test_a_job_that_writes_until_the_last_leaves_its_folder(monkeypatch: pytest.MonkeyPatch):
+    """What is late is in nobody's way."""
+
+    def not_empty(path: str, **_: object) -> None:
+        raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), path)
+
+    with monkeypatch.context() as patch, room(FakeExecutor(done)) as folder:
+        patch.setattr(os, "rmdir", not_empty)
+    folder.rmdir()
 
 
 def full(is_meant: Callable[[Path], bool], before: int, replace: Callable[..., None]) -> Callable[..., None]:

@@ -81,6 +81,27 @@ def test_what_is_no_budget_is_told_with_all_that_is(text):
     assert str(caught.value) == f"--budget: {text!r} is no budget: {EXPECTED}"
 
 
+MOST = "expected at most 3650d, '1000000k it' or '1000000 EFLOP'"
+
+
+@pytest.mark.parametrize("text", ["3650d", "87600h", "1000000k it", "1000000k it of kd", "1000000 EFLOP"])
+def test_the_largest_budgets(text):
+    """Ten years, 10⁹ iterations, 10²⁴ operations; a thousandth more is a slip of the pen, as is a multiple."""
+    assert Budget.parse(text).text == text
+    for more in (f"1.001x of {text}", f"99999999999x of {text}"):
+        with pytest.raises(BadInput) as caught:
+            Budget.parse(more)
+        assert str(caught.value) == f"--budget: {more!r} is more than one run can spend: {MOST}"
+
+
+@pytest.mark.parametrize("text", ["99999999999h", "3650.001d", "1000001k it of kd", "1000001 EFLOP"])
+def test_a_budget_that_no_run_can_spend_is_refused(text):
+    """Before anything is measured for it."""
+    with pytest.raises(BadInput) as caught:
+        Budget.parse(text)
+    assert str(caught.value) == f"--budget: {text!r} is more than one run can spend: {MOST}"
+
+
 def test_a_tower_of_multiples_is_refused_at_once():
     """Thousands of factors neither multiply nor exhaust the stack."""
     text = "1x of " * 5000 + "8h"
@@ -141,7 +162,8 @@ def test_iterations_and_operations_are_no_time(text):
     assert (Budget.parse(text).seconds(0.25), Budget.parse(text).is_time) == (None, False)
 
 
-NUMBERS = st.decimals(min_value="0.001", max_value=10**9, places=3).map(lambda number: format(number, "f"))
+NUMBERS = st.decimals(min_value="0.001", max_value=3650, places=3).map(lambda number: format(number, "f"))
+FACTORS = st.decimals(min_value="0.001", max_value=1, places=3).map(lambda number: format(number, "f"))
 ANCHORS = st.text(alphabet="abcxyz_019", min_size=1, max_size=8)
 SINGLES = st.one_of(
     st.builds("{}{}".format, NUMBERS, st.sampled_from("smhd")),
@@ -149,7 +171,7 @@ SINGLES = st.one_of(
     st.builds("{}{} it of {}".format, NUMBERS, st.sampled_from(["", "k"]), ANCHORS),
     st.builds("{} {}FLOP".format, NUMBERS, st.sampled_from("GTPE")),
 )
-BUDGETS = SINGLES | st.builds("{}x of {}".format, NUMBERS, SINGLES)
+BUDGETS = SINGLES | st.builds("{}x of {}".format, FACTORS, SINGLES)
 
 
 @given(text=BUDGETS)

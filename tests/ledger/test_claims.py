@@ -1,9 +1,11 @@
 """Who is at an attempt, seen from this host and from others."""
 
+import errno
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -91,6 +93,28 @@ def test_a_sweep_of_another_host_that_left_no_beat_is_gone(tmp_path: Path):
     """It ended in order, or was of a version that did not beat."""
     owned_by(tmp_path, ELSEWHERE)
     assert claims.take_over(tmp_path, f"{KEY}.1")
+
+
+@pytest.mark.parametrize(("seconds_ago", "gone"), [(None, True), (0.0, False), (70.0, True)])
+def test_where_nothing_can_be_written_a_sweep_of_another_host_is_told_by_this_hosts_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds_ago: float | None, gone: bool
+):
+    """A copy of a results folder, or a read-only one: with the sweep's beat, an old one, or none."""
+    folder = owned_by(tmp_path, ELSEWHERE)
+    if seconds_ago is not None:
+        beat(tmp_path, ELSEWHERE, seconds_ago)
+
+    def read_only(**_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", read_only)
+    assert claims.owner_is_gone(folder) is gone
+
+
+def test_an_attempt_that_vanishes_between_two_looks_is_nobodys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Another sweep has recorded it meanwhile."""
+    monkeypatch.setattr(Path, "exists", lambda path: True)
+    assert claims.owner_is_gone(tmp_path / "work" / f"{KEY}.1")
 
 
 @pytest.mark.parametrize(("seconds_ago", "gone"), [(0.0, False), (70.0, True)])

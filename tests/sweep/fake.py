@@ -24,6 +24,7 @@ class FakeExecutor:
         return self.slots[len(self._running) :]
 
     def submit(self, job: Job) -> None:
+        job.log.touch()  # as every process that was started has one
         self.jobs.append(job)
         self._running.append(job)
 

@@ -249,3 +249,57 @@ def test_what_a_queue_needed_a_week_ago_is_gone_unless_a_run_waits_by_it(tmp_pat
             os.utime(folder, (1_700_000_000,) * 2)
     go_on(tmp_path, planned("90s"), FakeExecutor(lambda job: 0))
     assert {name for name, folder in folders.items() if folder.exists()} == {"bench-1", "bench-new"}
+
+
+def end(results: Path) -> None:
+    """What the queue has is over, and its nodes have said so."""
+    for name in layout.unfinished(results):
+        out = layout.work_folder(results, name) / "out.json"
+        write(out, Outcome(ending="done", iterations=900, spent_seconds=90.0, scores=OUTCOME.scores))
+        write(ending_path(out), SeenEnding(exit_code=0, cpu_seconds=91.0, wall_seconds=95.0, host="n1"))
+
+
+@pytest.mark.parametrize("after", ["take_up", "adopt_orphans"])
+def test_a_job_that_ends_while_its_next_sweep_starts_is_recorded_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: str
+):
+    """Taken up, and over a moment later: it is the executor's to tell, and not done a second time."""
+    from harness.sweep import spending
+
+    left_behind(tmp_path, planned("90s"))
+    step = getattr(spending, after)
+
+    def then_over(*arguments):
+        found = step(*arguments)
+        end(tmp_path)
+        return found
+
+    monkeypatch.setattr(spending, after, then_over)
+    queue = FakeQueue(ends, tmp_path)
+    go_on(tmp_path, planned("90s"), queue)
+    assert queue.submitted == []
+    assert endings(tmp_path) == [("baseline", 1, "done"), ("kd", 1, "done")]
+
+
+def test_what_another_sweep_tidies_at_the_same_time_is_gone(tmp_path: Path):
+    """Of a batch's folder there is a name still, and nothing behind it."""
+    gone = tmp_path / "work" / "slurm" / "bench-old"
+    gone.parent.mkdir(parents=True)
+    gone.symlink_to(tmp_path / "nowhere")
+    go_on(tmp_path, planned("90s"), FakeQueue(ends, tmp_path))
+    assert endings(tmp_path) == [("baseline", 1, "done"), ("kd", 1, "done")]
+
+
+def test_a_run_that_its_queue_never_had_leaves_nothing_when_a_person_interrupts(tmp_path: Path):
+    """All but the first were refused: that one stays, and the other was no attempt."""
+
+    class Refusing(FakeQueue):
+        def submit(self, job: Job) -> None:
+            if not self.submitted:
+                super().submit(job)
+
+    with pytest.raises(KeyboardInterrupt):
+        go_on(tmp_path, planned("90s"), Refusing(waits, tmp_path))
+    (name,) = layout.unfinished(tmp_path)
+    assert "-baseline-" in name
+    assert endings(tmp_path) == []

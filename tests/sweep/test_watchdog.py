@@ -125,6 +125,64 @@ def test_a_stuck_run_is_killed_and_called_hung(tmp_path: Path, monkeypatch):
     )
 
 
+class Deaf(Stuck):
+    """Its job ends when it has been asked to twice."""
+
+    def poll(self):
+        return super().poll() if len(self.ended) == 2 else []
+
+
+def test_whoever_did_not_hear_that_a_job_is_to_end_is_asked_again(tmp_path: Path, monkeypatch):
+    """A queue was busy when it was asked first."""
+    monkeypatch.setattr("harness.sweep.working.SHOW_SECONDS", 0.0)
+    monkeypatch.setattr("harness.sweep.watchdog.AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr("harness.sweep.working.Watchdog", lambda: Watchdog(0.0))
+    stuck, executor = job(tmp_path), Deaf()
+    write(status_path(stuck.out), status(42))
+    ((_, finished),) = work_through("running", [stuck], lambda j, _: j, lambda _: 1.0, executor, Listening())
+    assert executor.ended == [stuck, stuck]
+    assert finished.refusal is not None
+    assert finished.refusal.ending == "hung"
+
+
+def test_an_end_is_asked_for_once_a_minute(tmp_path: Path):
+    """Not at every look."""
+    time = Time()
+    watchdog = Watchdog(10.0, time.now)
+    asked = []
+    for second in range(0, 130, 10):
+        time.seconds = float(second)
+        asked.append(watchdog.is_to_be_ended(job(tmp_path)))
+    assert [10 * turn for turn, is_asked in enumerate(asked) if is_asked] == [0, 60, 120]
+
+
+class Waking(Stuck):
+    """Its job gets on when it is to end, and is killed by somebody two looks later."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looks = 0
+
+    def end(self, job: Job) -> None:
+        super().end(job)
+        write(status_path(job.out), status(43))
+
+    def poll(self):
+        self.looks += bool(self.ended)
+        return FakeExecutor.poll(self) if self.looks == 3 else []
+
+
+def test_a_job_that_got_on_after_all_did_not_hang(tmp_path: Path, monkeypatch):
+    """What ended it later is told as it was seen."""
+    monkeypatch.setattr("harness.sweep.working.SHOW_SECONDS", 0.0)
+    monkeypatch.setattr("harness.sweep.working.Watchdog", lambda: Watchdog(0.0))
+    stuck, executor = job(tmp_path), Waking()
+    write(status_path(stuck.out), status(42))
+    ((_, finished),) = work_through("running", [stuck], lambda j, _: j, lambda _: 1.0, executor, Listening())
+    assert executor.ended == [stuck]
+    assert (finished.exit_code, finished.refusal) == (-9, None)
+
+
 def test_a_process_that_is_stopped_dead_is_ended(tmp_path: Path, monkeypatch):
     """A real one, which wrote one status and then sleeps for a minute: it is killed, and called hung."""
     sleeping = Local(["cpu"], door=[sys.executable, "-c", "import time; time.sleep(60)"])
