@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.ledger.descriptor import all_methods
 from harness.ledger.spec import Ground, RunSpec
 from harness.segmentation.data import Split, load
 from harness.train import keeping
@@ -55,9 +56,14 @@ def spec_of(name: str, grounds: dict[int, Ground]) -> RunSpec:
     return planned.model_copy(update={"preparation_iterations": PREPARATION if method.preparation_share else 0})
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in APPLICABLE]
-)
+def marks(name: str) -> tuple[pytest.MarkDecorator, ...]:
+    """Every method has its turn with the slow tests, other forms of one with the thorough."""
+    if name in QUICK:
+        return ()
+    return (pytest.mark.slow if name in all_methods() else pytest.mark.thorough,)
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=marks(name)) for name in APPLICABLE])
 def test_every_method_resumes_to_the_last_bit(
     grounds: dict[int, Ground], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ):
