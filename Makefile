@@ -27,9 +27,9 @@ lint: setup ## ruff, its formatter and mypy
 test: lint ## lint, then all tests that need neither a browser nor a cluster nor patience
 	@$(PYTEST) 2 -m "not browser and not slow and not slurm and not thorough"
 
-# pytest ends with 5 where no test bears the marks. Five workers: many of these wait for a cluster or a page.
+# pytest ends with 5 where no test bears the marks. Four workers: many of these wait for a cluster or a page.
 test-all: test chromium slurm ## the same, then the tests that are slow, open the page in Chromium or use a Slurm
-	@$(PYTEST) 5 -m "browser or slow or slurm" || [ $$? -eq 5 ]
+	@$(PYTEST) 4 -m "browser or slow or slurm" || [ $$? -eq 5 ]
 
 test-thorough: setup ## more of the same: variants of methods against the contract, longer fuzzing
 	@$(PYTEST) 2 -m thorough

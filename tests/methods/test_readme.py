@@ -58,7 +58,7 @@ def test_every_command_that_takes_seconds_runs(tmp_path: Path):
     assert {path.name for path in tmp_path.glob("*mine*")} == {"mine.yaml", "mine.py", "test_mine.py"}
 
 
-@pytest.mark.slow
+@pytest.mark.thorough  # as in tests/test_story.py, on a larger workload
 def test_the_run_and_its_page(tmp_path: Path):
     """Three methods at 5 s, and the page."""
     carry_out([command for command in COMMANDS if "new" in command or command.startswith(SLOW)], tmp_path)
